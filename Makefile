@@ -1,0 +1,45 @@
+# Everything that is done with this tree, by name. `make` alone shows the list.
+
+# Passed on to the program: make run ARGS="--nodes 5 --port 7000"
+ARGS ?=
+
+.PHONY: help run test verify fix bench compare
+
+help: ## this list
+	@echo "make TARGET"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## installs redis-server if missing, builds, and serves three local Redis nodes on 127.0.0.1:6380
+	@.ci/need cargo cc redis-server redis-cli
+	cargo build --release --locked
+	@target/release/circlet dev $(ARGS)
+
+test: ## installs what the tests need, then checks and tests everything; continuous integration runs this
+	@.ci/need cargo cc cargo-fmt cargo-clippy redis-server redis-cli redis-benchmark
+	@if [ -x tests/setup.sh ]; then tests/setup.sh; fi
+	@$(MAKE) --no-print-directory verify
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked && cargo test --locked --doc; \
+	else \
+		set -x; cargo test --locked; \
+	fi
+
+verify: ## only reads: formatting, lints, documentation, each bench once
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@# Private items are documented too, so that module headers may link to them.
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --lib --document-private-items
+	cargo test --locked --bench '*'
+
+fix: ## rewrites: formatting, and lints that can be mended by machine
+	cargo fmt
+	cargo clippy --all-targets --fix --allow-dirty --allow-staged
+
+bench: ## the micro benches
+	@.ci/need cargo cc
+	cargo bench --locked --bench '*'
+
+compare: ## Circlet beside other proxies over the same nodes; installs them
+	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3
+	cargo build --release --locked
+	python3 benches/compare/compare.py $(ARGS)

@@ -1,0 +1,133 @@
+//! The command line: flags in, exit code out.
+//!
+//! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own. Each subcommand is one file
+//! that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
+
+mod dev;
+mod exit;
+mod lifecycle;
+mod serve;
+
+use std::{ffi::OsString, io, io::Write};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Overrides;
+pub use exit::Exit;
+
+/// One Redis endpoint over many Redis nodes.
+#[derive(Debug, Parser)]
+#[command(name = "circlet", bin_name = "circlet", version, max_term_width = 110, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves clients over the configured Redis nodes until SIGTERM or SIGINT.
+    Serve(serve::Flags),
+    /// Starts Redis nodes of its own and serves them: to try Circlet, and for development.
+    Dev(dev::Flags),
+}
+
+/// Flags that both subcommands have; every other option is `--set`.
+#[derive(Args, Debug)]
+struct Common {
+    /// Where to serve /metrics, /healthz and /readyz over HTTP: host:port, or off [default: 127.0.0.1:9180].
+    #[arg(long, value_name = "ADDRESS|off")]
+    admin: Option<String>,
+    /// Worker threads [default: auto, one per core].
+    #[arg(long, value_name = "N|auto")]
+    workers: Option<String>,
+    /// What to log on standard error: off, error, warn, info, debug, trace, or directives such as
+    /// "info,circlet::control=debug".
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Shape of log lines: human or json [default: human].
+    #[arg(long, value_name = "human|json")]
+    log_format: Option<String>,
+    /// File with the password that clients must give.
+    #[arg(long, value_name = "FILE")]
+    requirepass_file: Option<std::path::PathBuf>,
+    /// Sets any option of the configuration file, as in --set session.max_sessions=50000 (may be repeated).
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Common {
+    fn into_overrides(self) -> Overrides {
+        Overrides {
+            admin: self.admin,
+            workers: self.workers,
+            log: self.log,
+            log_format: self.log_format,
+            requirepass_file: self.requirepass_file,
+            set: self.set,
+            ..Overrides::default()
+        }
+    }
+}
+
+/// Runs the command line `args`, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    match Cli::try_parse_from(args) {
+        Ok(Cli { command: Command::Serve(flags) }) => serve::run(flags),
+        Ok(Cli { command: Command::Dev(flags) }) => dev::run(flags),
+        Err(error) => {
+            // Help and version come this way too, on standard output.
+            let asked_for = !error.use_stderr();
+            let _ = error.print();
+            if asked_for { Exit::Ended } else { Exit::Misconfigured }
+        }
+    }
+}
+
+/// A message to the person at the terminal. If nobody reads it any more, nothing is to be done.
+fn complain(message: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "circlet: {message}");
+}
+
+/// A line on standard output.
+fn say(line: impl std::fmt::Display) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_help() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for flag in command.get_arguments() {
+                assert!(flag.get_help().is_some(), "{} {}", command.get_name(), flag.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_tells_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        for exit in [Exit::Ended, Exit::NotStarted, Exit::Misconfigured, Exit::CutOff] {
+            assert!(help.contains(&format!("\n  {}  ", exit.code())), "{exit:?} in {help}");
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_a_misconfiguration_and_help_is_not() {
+        let run = |args: &[&str]| run(args.iter().map(OsString::from));
+        assert_eq!(run(&["circlet", "serve", "--no-such-flag"]), Exit::Misconfigured);
+        assert_eq!(run(&["circlet", "nonsense"]), Exit::Misconfigured);
+        assert_eq!(run(&["circlet", "--version"]), Exit::Ended);
+    }
+}

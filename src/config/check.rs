@@ -1,0 +1,66 @@
+//! Contradictions between options: what each row allows by itself, but not together.
+//!
+//! One row per rule. A rule is silent when one of its options was written wrongly, and it is reported where the
+//! operator wrote something, not at a default. Pure.
+
+use super::{draft::Draft, mistake::Place, nodes, option};
+
+/// The first option may not be above the second.
+const ORDERED: [(&str, &str); 6] = [
+    ("session.soft_output", "session.hard_output"), // reading must stop before the session is closed
+    ("session.hard_output", "limits.max_buffered"), // one session may not be owed more than all together
+    ("pipe.backoff_min", "pipe.backoff_max"),       // pauses grow from the first to the second
+    ("limits.max_bulk", "limits.max_request"),      // an argument is a part of a request
+    ("limits.max_inline", "limits.max_request"),    // an inline command is a request
+    ("limits.max_request", "limits.max_buffered"),  // a request is held until it is whole
+];
+
+/// Reports every contradiction in the draft.
+pub(super) fn apply(draft: &mut Draft) {
+    for (low, high) in ORDERED {
+        ordered(draft, low, high);
+    }
+    if let Some(admin) = draft.config.admin.clone()
+        && draft.config.listen.contains(&admin)
+    {
+        let place = draft.place("admin").or(draft.place("listen")).cloned().unwrap_or(Place::Nowhere);
+        draft.mistake(place, format!("admin and listen are both {admin}; give them different ports"));
+    }
+    nodes::check(draft);
+}
+
+fn ordered(draft: &mut Draft, low: &str, high: &str) {
+    if draft.is_broken(low) || draft.is_broken(high) {
+        return;
+    }
+    let (Some(low_row), Some(high_row)) = (option::row(low), option::row(high)) else { return };
+    let config = &mut draft.config;
+    let ordered = low_row.number(config) <= high_row.number(config);
+    let (Some(is), Some(bound)) = (low_row.show(config), high_row.show(config)) else { return };
+    if ordered {
+        return;
+    }
+    let (place, text) = match (draft.place(low), draft.place(high)) {
+        (Some(place), _) => (place.clone(), format!("{low} is {is}, above {high} ({bound}); lower it or raise {high}")),
+        (None, Some(place)) => {
+            (place.clone(), format!("{high} is {bound}, below {low} ({is}); raise it or lower {low}"))
+        }
+        (None, None) => (Place::Nowhere, format!("{low} is {is}, above {high} ({bound}); lower it")),
+    };
+    draft.mistake(place, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn every_rule_names_two_numbers_of_one_unit_and_the_defaults_keep_it() {
+        let mut config = Config::default();
+        for (low, high) in ORDERED {
+            let (low, high) = (option::row(low).unwrap(), option::row(high).unwrap());
+            assert!(low.number(&mut config).unwrap() <= high.number(&mut config).unwrap(), "{} {}", low.key, high.key);
+        }
+    }
+}

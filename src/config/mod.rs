@@ -1,0 +1,137 @@
+//! What the operator wrote, checked: defaults < configuration file < flags.
+//!
+//! ```text
+//!  defaults ──► file (TOML) ──► flags ──► check (contradictions) ──► Config, or all Mistakes at once
+//!               file.rs         flags.rs  check.rs                   each with line or flag, value and cure
+//!                   └── option.rs: one row per option ──┘
+//! ```
+//!
+//! After [`load`] nothing re-checks a value: a [`Config`] is the proof that every option is in its range and none
+//! contradicts another. Every option stands in `option.rs` as one row and in `conf/circlet.toml` with its default and
+//! its consequence; a test holds the two together. Nodes are not single values and have their own file, `nodes.rs`.
+//!
+//! Io: reads the configuration file and password files; opens no socket, creates nothing (except [`Config::open_state`]).
+//! Passwords are in no message, no Debug and no printed configuration.
+
+mod address;
+mod check;
+mod draft;
+mod file;
+mod flags;
+mod mistake;
+mod nearest;
+mod nodes;
+mod option;
+#[cfg(test)]
+mod scratch;
+mod secret;
+mod state;
+mod value;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+pub use flags::Overrides;
+pub use mistake::{Mistake, Mistakes, Place};
+pub use state::LOCK_FILE;
+
+use crate::traffic::{
+    Settings,
+    route::{Address, Node},
+};
+use draft::Draft;
+
+/// Everything that can be configured, checked.
+#[derive(Clone)]
+pub struct Config {
+    /// Where clients connect; at least one, each different.
+    pub listen: Vec<Address>,
+    /// Permission bits of the unix sockets among `listen`.
+    pub socket_mode: u32,
+    /// Where metrics and health are served (HTTP, always [`Address::Tcp`]); `None`: nowhere.
+    pub admin: Option<Address>,
+    /// Directory that belongs to this Circlet alone; see [`Config::open_state`].
+    pub state: Option<PathBuf>,
+    /// How long a stopping Circlet waits for what is in flight.
+    pub drain_timeout: Duration,
+    /// Points on the ring of a node of weight 1.
+    pub points_per_weight: u32,
+    /// What is logged and how.
+    pub log: Log,
+    /// The Redis nodes; at least one, names and addresses unique.
+    pub nodes: Vec<Node>,
+    /// What the data plane needs.
+    pub traffic: Settings,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or `target=level` directives separated by commas; `tracing_subscriber::EnvFilter` accepts it.
+    pub filter: String,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for Config {
+    /// The defaults, with which `conf/circlet.toml` agrees. There are no default nodes.
+    fn default() -> Self {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            listen: vec![Address::Tcp { host: "127.0.0.1".to_owned(), port: 6380 }],
+            socket_mode: 0o660,
+            admin: Some(Address::Tcp { host: "127.0.0.1".to_owned(), port: 9180 }),
+            state: None,
+            drain_timeout: Duration::from_secs(10),
+            points_per_weight: 8_192,
+            log: Log { filter: "info".to_owned(), format: LogFormat::Human },
+            nodes: Vec::new(),
+            traffic: Settings { workers, ..Settings::default() },
+        }
+    }
+}
+
+/// Reads `file` (if any), lays `overrides` over it and checks the whole.
+///
+/// # Errors
+/// All mistakes found in file and flags, at once.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Mistakes> {
+    let mut draft = Draft::new();
+    if let Some(path) = file {
+        file::apply(&mut draft, path);
+    }
+    flags::apply(&mut draft, overrides);
+    check::apply(&mut draft);
+    draft.finish()
+}
+
+impl fmt::Display for Config {
+    /// The configuration as TOML, as [`load`] would read it back, except for passwords, which stand as a remark only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        option::print(self, f)?;
+        nodes::print(&self.nodes, f)
+    }
+}
+
+impl fmt::Debug for Config {
+    /// The same as Display: without passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Every option, one row each: its key, where its value lives, what it may be.
+//!
+//! Reading the file, `--set`, the printed configuration and the tests all come from these rows; `conf/circlet.toml`
+//! explains them to the operator, and a test compares the two. Rows stand in the order of that file. To add an option:
+//! a field, a row, a paragraph there. Pure, except that a `*_file` option reads its file.
+
+use std::{fmt, ops::RangeInclusive, path::Path, path::PathBuf, time::Duration};
+
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Config, LogFormat, address,
+    draft::{Draft, Raw},
+    mistake::Place,
+    secret, value,
+};
+use crate::traffic::{
+    route::Address,
+    settings::{PartialReads, Password},
+};
+
+/// One option.
+pub(super) struct Row {
+    /// `name`, or `section.name`.
+    pub(super) key: &'static str,
+    kind: Kind,
+}
+
+/// Where an option's value lives and what it may be.
+enum Kind {
+    /// One or more addresses.
+    Listen(fn(&mut Config) -> &mut Vec<Address>),
+    /// A TCP address or `off`.
+    TcpOrOff(fn(&mut Config) -> &mut Option<Address>),
+    /// Permission bits.
+    Mode(fn(&mut Config) -> &mut u32),
+    /// A path; empty for none.
+    Path(fn(&mut Config) -> &mut Option<PathBuf>),
+    /// A number of threads or `auto`.
+    Threads(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
+    Count(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
+    Count32(fn(&mut Config) -> &mut u32, RangeInclusive<u64>),
+    /// Bytes.
+    Size(fn(&mut Config) -> &mut usize, RangeInclusive<u64>),
+    /// Duration; the range is in milliseconds.
+    Time(fn(&mut Config) -> &mut Duration, RangeInclusive<u64>),
+    /// Duration or `off`; the range is in milliseconds.
+    TimeOrOff(fn(&mut Config) -> &mut Option<Duration>, RangeInclusive<u64>),
+    /// A password; empty for none. Never shown.
+    Secret(fn(&mut Config) -> &mut Option<Password>),
+    /// Path of a file with a password; empty for none.
+    SecretFile(fn(&mut Config) -> &mut Option<Password>),
+    PartialReads(fn(&mut Config) -> &mut PartialReads),
+    LogFilter(fn(&mut Config) -> &mut String),
+    LogFormat(fn(&mut Config) -> &mut LogFormat),
+}
+
+const KB: u64 = 1 << 10;
+const MB: u64 = 1 << 20;
+const GB: u64 = 1 << 30;
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Offsets inside a request are 32 bits wide; the largest whole number of MB below that.
+const MAX_REQUEST: u64 = 4_095 * MB;
+
+/// All options.
+pub(super) static ROWS: &[Row] = &[
+    Row { key: "listen", kind: Kind::Listen(|c| &mut c.listen) },
+    Row { key: "socket_mode", kind: Kind::Mode(|c| &mut c.socket_mode) },
+    Row { key: "admin", kind: Kind::TcpOrOff(|c| &mut c.admin) },
+    Row { key: "workers", kind: Kind::Threads(|c| &mut c.traffic.workers, 1..=1_024) },
+    Row { key: "state", kind: Kind::Path(|c| &mut c.state) },
+    Row { key: "requirepass", kind: Kind::Secret(|c| &mut c.traffic.requirepass) },
+    Row { key: "requirepass_file", kind: Kind::SecretFile(|c| &mut c.traffic.requirepass) },
+    Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
+    Row { key: "drain_timeout", kind: Kind::Time(|c| &mut c.drain_timeout, 0..=HOUR) },
+    Row { key: "ring.points", kind: Kind::Count32(|c| &mut c.points_per_weight, 1..=1_048_576) },
+    Row { key: "log.filter", kind: Kind::LogFilter(|c| &mut c.log.filter) },
+    Row { key: "log.format", kind: Kind::LogFormat(|c| &mut c.log.format) },
+    Row { key: "limits.max_bulk", kind: Kind::Size(|c| &mut c.traffic.limits.max_bulk, KB..=MAX_REQUEST) },
+    Row { key: "limits.max_args", kind: Kind::Count(|c| &mut c.traffic.limits.max_args, 16..=16_777_216) },
+    Row { key: "limits.max_inline", kind: Kind::Size(|c| &mut c.traffic.limits.max_inline, KB..=16 * MB) },
+    Row { key: "limits.max_request", kind: Kind::Size(|c| &mut c.traffic.limits.max_request, 16 * KB..=MAX_REQUEST) },
+    Row { key: "limits.max_nesting", kind: Kind::Count(|c| &mut c.traffic.limits.max_nesting, 16..=1_024) },
+    Row { key: "limits.max_buffered", kind: Kind::Size(|c| &mut c.traffic.max_buffered, 16 * MB..=1_024 * GB) },
+    Row { key: "session.max_sessions", kind: Kind::Count(|c| &mut c.traffic.session.max_sessions, 1..=1_000_000) },
+    Row { key: "session.max_pending", kind: Kind::Count(|c| &mut c.traffic.session.max_pending, 1..=100_000) },
+    Row { key: "session.soft_output", kind: Kind::Size(|c| &mut c.traffic.session.soft_output, 4 * KB..=GB) },
+    Row { key: "session.hard_output", kind: Kind::Size(|c| &mut c.traffic.session.hard_output, 4 * KB..=1_024 * GB) },
+    Row {
+        key: "session.idle_timeout",
+        kind: Kind::TimeOrOff(|c| &mut c.traffic.session.idle_timeout, SECOND..=1_000 * HOUR),
+    },
+    Row { key: "pipe.max_in_flight", kind: Kind::Count(|c| &mut c.traffic.pipe.max_in_flight, 1..=1_000_000) },
+    Row { key: "pipe.max_unsent", kind: Kind::Size(|c| &mut c.traffic.pipe.max_unsent, 64 * KB..=GB) },
+    Row { key: "pipe.connect_timeout", kind: Kind::Time(|c| &mut c.traffic.pipe.connect_timeout, 10..=HOUR) },
+    Row { key: "pipe.request_timeout", kind: Kind::Time(|c| &mut c.traffic.pipe.request_timeout, 10..=30 * MINUTE) },
+    Row { key: "pipe.backoff_min", kind: Kind::Time(|c| &mut c.traffic.pipe.backoff_min, 1..=HOUR) },
+    Row { key: "pipe.backoff_max", kind: Kind::Time(|c| &mut c.traffic.pipe.backoff_max, 1..=HOUR) },
+    Row {
+        key: "pipe.idle_timeout",
+        kind: Kind::TimeOrOff(|c| &mut c.traffic.pipe.idle_timeout, SECOND..=1_000 * HOUR),
+    },
+];
+
+/// The row of `key`.
+pub(super) fn row(key: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.key == key)
+}
+
+impl Row {
+    /// Sets the option from `raw`, or reports why it cannot be. Relative paths start from `base`.
+    pub(super) fn set(&self, draft: &mut Draft, raw: &Raw, place: Place, base: &Path) {
+        match self.kind.assign(&mut draft.config, raw, base) {
+            Ok(()) if self.is_secret() && raw.is_empty() => {}
+            Ok(()) => {
+                self.both_passwords(draft, &place);
+                draft.set_at(self.key, place);
+            }
+            Err(cure) if matches!(self.kind, Kind::Secret(_)) => {
+                draft.broken(self.key, place, format!("{}: {cure}", self.key));
+            }
+            Err(cure) => draft.broken(self.key, place, format!("{} is {}; {cure}", self.key, raw.shown())),
+        }
+    }
+
+    fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret(_) | Kind::SecretFile(_))
+    }
+
+    /// A password given both ways in one source is a contradiction; a flag replaces the file's either way.
+    fn both_passwords(&self, draft: &mut Draft, place: &Place) {
+        let other = match self.key {
+            "requirepass" => "requirepass_file",
+            "requirepass_file" => "requirepass",
+            _ => return,
+        };
+        let same_source = |other: &Place| matches!(other, Place::Line { .. }) == matches!(place, Place::Line { .. });
+        if draft.place(other).is_some_and(same_source) {
+            let text = format!("{} and {other} are both given; remove one of them", self.key);
+            draft.mistake(place.clone(), text);
+        }
+    }
+
+    /// The value as the file would say it; `None` for what is not shown or stands elsewhere.
+    pub(super) fn show(&self, config: &mut Config) -> Option<String> {
+        self.kind.show(config)
+    }
+
+    /// The value as a number, to compare options of one unit.
+    pub(super) fn number(&self, config: &mut Config) -> Option<u64> {
+        match &self.kind {
+            Kind::Count(at, _) | Kind::Size(at, _) => u64::try_from(*at(config)).ok(),
+            Kind::Time(at, _) => u64::try_from(at(config).as_millis()).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    /// Reads `raw` into the configuration; an `Err` is the cure.
+    fn assign(&self, config: &mut Config, raw: &Raw, base: &Path) -> Result<(), String> {
+        if let Self::Listen(at) = self {
+            *at(config) = address::addresses(raw, base)?;
+            return Ok(());
+        }
+        let Raw::Scalar { text, quoted } = raw else {
+            return Err("use a single value".to_owned());
+        };
+        let string = || if *quoted { Ok(text.as_str()) } else { Err("write it in quotes".to_owned()) };
+        match self {
+            Self::Listen(_) => {}
+            Self::TcpOrOff(at) => *at(config) = or_off(string()?, address::tcp)?,
+            Self::Mode(at) => *at(config) = value::mode(text)?,
+            Self::Path(at) => *at(config) = Some(string()?).filter(|path| !path.is_empty()).map(|path| base.join(path)),
+            Self::Threads(at, _) if text == "auto" => *at(config) = Config::default().traffic.workers,
+            Self::Threads(at, range) => {
+                *at(config) = index(value::count(text, range).map_err(|cure| format!("{cure}, or \"auto\""))?)?;
+            }
+            Self::Count(at, range) => *at(config) = index(value::count(text, range)?)?,
+            Self::Count32(at, range) => {
+                *at(config) =
+                    u32::try_from(value::count(text, range)?).map_err(|_| "use a smaller number".to_owned())?;
+            }
+            Self::Size(at, range) => *at(config) = index(value::size(text, range)?)?,
+            Self::Time(at, range) => *at(config) = value::time(text, range)?,
+            Self::TimeOrOff(at, range) => *at(config) = or_off(text, |text| value::time(text, range))?,
+            Self::Secret(at) => *at(config) = secret::inline(string()?)?,
+            Self::SecretFile(at) => {
+                // An empty path names no file and takes nothing back.
+                if let Some(password) = secret::from_file(string()?, base)? {
+                    *at(config) = Some(password);
+                }
+            }
+            Self::PartialReads(at) => {
+                *at(config) = choice(text, &[("error", PartialReads::Error), ("nil", PartialReads::Nil)])?;
+            }
+            Self::LogFilter(at) => *at(config) = filter(string()?)?,
+            Self::LogFormat(at) => {
+                *at(config) = choice(text, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, config: &mut Config) -> Option<String> {
+        let size = |bytes: &usize| value::show_size(u64::try_from(*bytes).unwrap_or(u64::MAX));
+        Some(match self {
+            Self::Listen(at) => {
+                let all: Vec<String> = at(config).iter().map(|address| quoted(&address.to_string())).collect();
+                format!("[{}]", all.join(", "))
+            }
+            Self::TcpOrOff(at) => quoted(&at(config).as_ref().map_or_else(|| "off".to_owned(), Address::to_string)),
+            Self::Mode(at) => quoted(&format!("{:o}", at(config))),
+            Self::Path(at) => quoted(&at(config).as_ref().map_or_else(String::new, |path| path.display().to_string())),
+            Self::Threads(at, _) | Self::Count(at, _) => at(config).to_string(),
+            Self::Count32(at, _) => at(config).to_string(),
+            Self::Size(at, _) => quoted(&size(at(config))),
+            Self::Time(at, _) => quoted(&value::show_time(*at(config))),
+            Self::TimeOrOff(at, _) => quoted(&at(config).map_or_else(|| "off".to_owned(), value::show_time)),
+            Self::Secret(_) | Self::SecretFile(_) => return None,
+            Self::PartialReads(at) => quoted(match at(config) {
+                PartialReads::Error => "error",
+                PartialReads::Nil => "nil",
+            }),
+            Self::LogFilter(at) => quoted(at(config)),
+            Self::LogFormat(at) => quoted(match at(config) {
+                LogFormat::Human => "human",
+                LogFormat::Json => "json",
+            }),
+        })
+    }
+}
+
+/// Text as a TOML string.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn index(number: u64) -> Result<usize, String> {
+    usize::try_from(number).map_err(|_| "use a smaller number; this machine cannot address it".to_owned())
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        format!("use {}", names.join(" or "))
+    })
+}
+
+fn or_off<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    read(text).map(Some).map_err(|cure| format!("{cure}, or \"off\""))
+}
+
+/// Checks a log filter. A bare word that is no level would silently be taken as a target, so it needs its `=`.
+fn filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let cure = || format!("use one of {}, or directives such as \"info,circlet::control=debug\"", LEVELS.join(", "));
+    let known = |part: &str| part.contains('=') || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part.trim()));
+    if !text.split(',').all(known) || EnvFilter::builder().parse(text).is_err() {
+        return Err(cure());
+    }
+    Ok(text.to_owned())
+}
+
+/// Writes every option as TOML, in the rows' order.
+pub(super) fn print(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut copy = config.clone();
+    let mut section = "";
+    for row in ROWS {
+        let (of, name) = row.key.split_once('.').unwrap_or(("", row.key));
+        if of != section {
+            writeln!(f, "\n[{of}]")?;
+            section = of;
+        }
+        if let Some(value) = row.show(&mut copy) {
+            writeln!(f, "{name} = {value}")?;
+        } else if let Kind::Secret(at) = row.kind
+            && at(&mut copy).is_some()
+        {
+            writeln!(f, "# {name} is set (not shown)")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "option_tests.rs"]
+mod tests;

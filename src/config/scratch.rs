@@ -1,0 +1,37 @@
+//! A directory for one test, removed with it. Only in tests.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+};
+
+/// A directory that is removed when the test ends.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes an empty directory; `name` is unique among the tests.
+    pub(super) fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("circlet-config-{}-{name}", process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it and returns its path.
+    pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing to do about a directory that does not go away.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,25 @@
+//! Control plane: everything that may wait, so that no request has to.
+//!
+//! ```text
+//!  Config ──► start ──► listen ──accepted sockets──► traffic::worker (Fleet)
+//!               │                                      ▲            │
+//!               ├─────► probe ──facts, table (publish)─┘            │ Published counters
+//!               └─────► admin ◄── telemetry ◄──────────────────────┘
+//!                         ▲
+//!                  /metrics /healthz /readyz
+//! ```
+//!
+//! It runs on the main thread in one runtime of its own; the workers have theirs. It reaches them only by handing over
+//! sockets, by publishing immutable snapshots and by reading counters; a request never waits for it.
+
+pub mod admin;
+pub mod file_limit;
+pub mod listen;
+pub mod logging;
+pub mod probe;
+pub mod signals;
+pub mod start;
+pub mod telemetry;
+
+pub use signals::Signals;
+pub use start::{Doors, Running, StartError, start};

@@ -1,0 +1,192 @@
+//! What the nodes are: asked over one control connection per node, published to the workers.
+//!
+//! ```text
+//!  node ◄─ conversation ─ watch (one task per node) ──Learned──► Known (pure) ──changed──► publish
+//!              ▲                    │
+//!              └── backoff ◄── lost ┘  and asked anew every RECHECK: another run_id, other commands
+//! ```
+//!
+//! The connection stays open, so that a node's end is seen at once and told by one log line, as is its return. Workers'
+//! own pipes do not depend on it: a node whose control connection is refused still serves. A node that will not say
+//! something (an ACL, a renamed command) is served all the same; only that fact stays unknown. Bounded: one task and one
+//! connection per node, replies by [`conversation`]'s limits. Io.
+
+mod backoff;
+mod conversation;
+mod known;
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use crate::traffic::{
+    command::Table,
+    route::{Node, NodeId, Topology},
+    settings::PipeSettings,
+    worker::Facts,
+};
+use backoff::Backoff;
+use conversation::{Conversation, Trouble};
+pub use known::{Known, Learned};
+
+/// How often a connected node is asked whether it is still the one it was.
+const RECHECK: Duration = Duration::from_secs(2);
+
+/// Answers that wait to be worked in; a full queue makes the watchers wait.
+const QUEUE: usize = 16;
+
+/// Which nodes answer their control connection.
+#[derive(Debug)]
+pub struct Board(Vec<AtomicBool>);
+
+impl Board {
+    /// A board over `nodes` nodes, none of which has answered yet.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self((0..nodes).map(|_| AtomicBool::new(false)).collect())
+    }
+
+    /// Whether the node answers.
+    #[must_use]
+    pub fn answers(&self, node: NodeId) -> bool {
+        self.0.get(node.index()).is_some_and(|answers| answers.load(Relaxed))
+    }
+
+    fn set(&self, node: NodeId, answers: bool) {
+        if let Some(entry) = self.0.get(node.index()) {
+            entry.store(answers, Relaxed);
+        }
+    }
+}
+
+/// Watches all nodes of `topology` until dropped; `publish` gets table and facts whenever they change.
+pub async fn run(
+    topology: Arc<Topology>,
+    settings: PipeSettings,
+    board: Arc<Board>,
+    mut known: Known,
+    publish: impl Fn(Arc<Table>, Facts),
+) {
+    let (sender, mut learned) = mpsc::channel(QUEUE);
+    let mut watchers = JoinSet::new();
+    for (index, node) in topology.nodes.iter().enumerate() {
+        let Ok(id) = u16::try_from(index).map(NodeId) else { break };
+        watchers.spawn(watch(node.clone(), id, settings.clone(), Arc::clone(&board), sender.clone()));
+    }
+    drop(sender);
+    while let Some((id, learned)) = learned.recv().await {
+        if known.learn(id, learned) {
+            publish(known.table(), known.facts());
+        }
+    }
+}
+
+/// One node's watcher; ends only with its channel.
+async fn watch(
+    node: Node,
+    id: NodeId,
+    settings: PipeSettings,
+    board: Arc<Board>,
+    learned: mpsc::Sender<(NodeId, Learned)>,
+) {
+    let fresh = || Backoff::new(settings.backoff_min, settings.backoff_max);
+    let mut backoff = fresh();
+    let mut told: Option<String> = None;
+    while !learned.is_closed() {
+        let visit = Visit { node: &node, id, settings: &settings, board: &board, learned: &learned };
+        let Err(trouble) = visit.stay().await;
+        let was_there = board.answers(id);
+        board.set(id, false);
+        if was_there {
+            (backoff, told) = (fresh(), None);
+        }
+        let why = trouble.to_string();
+        // One line per change, not per try.
+        if told.as_ref() != Some(&why) {
+            tracing::warn!(node = %node.name, address = %node.address, %why, "node does not answer its probe");
+            told = Some(why);
+        }
+        sleep(backoff.pause(fastrand::f64())).await;
+    }
+}
+
+/// One connection to a node, from its opening to its end.
+struct Visit<'a> {
+    node: &'a Node,
+    id: NodeId,
+    settings: &'a PipeSettings,
+    board: &'a Board,
+    learned: &'a mpsc::Sender<(NodeId, Learned)>,
+}
+
+impl Visit<'_> {
+    /// Connects, asks, and stays until the connection ends.
+    async fn stay(&self) -> Result<Infallible, Trouble> {
+        let PipeSettings { connect_timeout, request_timeout, .. } = *self.settings;
+        let mut conversation = Conversation::open(self.node, connect_timeout, request_timeout).await?;
+        let mut seen = self.ask_all(&mut conversation).await?;
+        self.board.set(self.id, true);
+        self.log(&seen, "node answers its probe");
+        loop {
+            conversation.rest(RECHECK).await?;
+            if Identity::ask(&mut conversation).await? != seen {
+                seen = self.ask_all(&mut conversation).await?;
+                self.log(&seen, "node has changed");
+            }
+        }
+    }
+
+    fn log(&self, seen: &Identity, what: &str) {
+        let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
+        let (version, run_id, commands) = (known(&seen.version), known(&seen.run_id), known(&seen.commands));
+        tracing::info!(node = %self.node.name, address = %self.node.address, %version, %run_id, %commands, "{what}");
+    }
+
+    /// Asks everything that others want to know, and hands it on.
+    async fn ask_all(&self, conversation: &mut Conversation) -> Result<Identity, Trouble> {
+        let identity = Identity::ask(conversation).await?;
+        let databases = conversation.text_of(&["CONFIG", "GET", "databases"], 1).await?.ok();
+        let commands = Some(conversation.ask(&["COMMAND"]).await?).filter(|reply| reply.starts_with(b"*"));
+        if commands.is_none() {
+            let node = &self.node.name;
+            tracing::info!(%node, "node does not tell its commands; those of Redis and Valkey are assumed");
+        }
+        let version = identity.version.clone();
+        let databases = databases.and_then(|text| text.parse().ok());
+        // A closed channel means that Circlet ends; the watcher sees that next.
+        let _ = self.learned.send((self.id, Learned { version, databases, commands })).await;
+        Ok(identity)
+    }
+}
+
+/// By what a node is recognised; `None` where it would not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    version: Option<String>,
+    run_id: Option<String>,
+    commands: Option<String>,
+}
+
+impl Identity {
+    async fn ask(conversation: &mut Conversation) -> Result<Self, Trouble> {
+        let info = match conversation.text_of(&["INFO", "server"], 0).await? {
+            Ok(info) => info,
+            // Its code for a missing password: it will answer nobody, whereas any other refusal concerns INFO only.
+            Err(error) if error.starts_with("NOAUTH ") => return Err(Trouble::Refused(error)),
+            Err(_) => String::new(),
+        };
+        let commands = conversation.text_of(&["COMMAND", "COUNT"], 0).await?.ok();
+        Ok(Self { version: known::field(&info, "redis_version"), run_id: known::field(&info, "run_id"), commands })
+    }
+}
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! Watching nodes that are played by these tests: bytes in, bytes out.
+
+use std::sync::Mutex;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::*;
+use crate::traffic::route::{Address, Epoch, Ring};
+
+fn settings() -> PipeSettings {
+    PipeSettings {
+        connect_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(500),
+        backoff_min: Duration::from_millis(2),
+        backoff_max: Duration::from_millis(10),
+        ..PipeSettings::default()
+    }
+}
+
+fn topology(port: u16, password: Option<&str>) -> Arc<Topology> {
+    let node = Node {
+        name: "a".to_owned(),
+        address: Address::Tcp { host: "localhost".to_owned(), port },
+        weight: 1.0,
+        username: None,
+        password: password.map(Into::into),
+    };
+    Arc::new(Topology { epoch: Epoch(1), nodes: vec![node], ring: Ring::build(&[("a", 1.0)], 16).unwrap() })
+}
+
+/// Answers each request by the first script line whose word it contains; other requests get an error.
+async fn play(mut stream: TcpStream, script: &[(&str, &str)]) {
+    let mut buffer = vec![0; 4_096];
+    loop {
+        let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
+        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let answer = script.iter().find(|(word, _)| request.contains(word)).map_or("-ERR no\r\n", |(_, answer)| answer);
+        if answer == "close" || stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+const INFO: &str = "$37\r\nredis_version:6.2.14\r\nrun_id:01234567\r\n";
+
+type Published = Arc<Mutex<Vec<Facts>>>;
+
+/// Watches a listener's node; gives the board and what is published.
+fn watched(topology: Arc<Topology>) -> (Arc<Board>, Published, tokio::task::JoinHandle<()>) {
+    let board = Arc::new(Board::new(1));
+    let published = Published::default();
+    let seen = Arc::clone(&published);
+    let known = Known::new(Arc::new(Table::builtin()), 1);
+    let publish = move |_table, facts| seen.lock().unwrap().push(facts);
+    let task = tokio::spawn(run(topology, settings(), Arc::clone(&board), known, publish));
+    (board, published, task)
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn facts_are_published_and_the_nodes_end_and_return_are_seen() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (board, published, task) = watched(topology(listener.local_addr().unwrap().port(), None));
+    let script: &[(&str, &str)] = &[
+        ("INFO", INFO),
+        ("COUNT", ":240\r\n"),
+        ("CONFIG", "*2\r\n$9\r\ndatabases\r\n$1\r\n4\r\n"),
+        ("COMMAND", "*0\r\n"),
+    ];
+    let (stream, _) = listener.accept().await.unwrap();
+    let node = tokio::spawn(play(stream, script));
+    until("up", || board.answers(NodeId(0))).await;
+    until("published", || !published.lock().unwrap().is_empty()).await;
+    let facts = published.lock().unwrap()[0].clone();
+    assert_eq!((facts.version.as_str(), facts.databases), ("6.2.14", 4));
+    node.abort();
+    until("down", || !board.answers(NodeId(0))).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let node = tokio::spawn(play(stream, script));
+    until("up again", || board.answers(NodeId(0))).await;
+    assert_eq!(published.lock().unwrap().len(), 1, "the same facts are not published again");
+    task.abort();
+    node.abort();
+}
+
+#[tokio::test]
+async fn a_node_that_tells_nothing_is_up_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (board, published, task) = watched(topology(listener.local_addr().unwrap().port(), None));
+    let (stream, _) = listener.accept().await.unwrap();
+    let node = tokio::spawn(play(stream, &[]));
+    until("up", || board.answers(NodeId(0))).await;
+    assert!(published.lock().unwrap().is_empty());
+    task.abort();
+    node.abort();
+}
+
+#[tokio::test]
+async fn wrong_passwords_garbage_and_silence_are_down_and_tried_again() {
+    for (password, script) in [
+        (Some("x"), &[("AUTH", "-WRONGPASS invalid\r\n")][..]),
+        (None, &[("INFO", "-NOAUTH Authentication required.\r\n")][..]),
+        (None, &[("INFO", "HTTP/1.1 400 Bad Request\r\n\r\n")][..]),
+        (None, &[("INFO", "+OK\r\n+MORE\r\n")][..]),
+        (None, &[("INFO", "$1000000000000000\r\n")][..]),
+        (None, &[("INFO", "close")][..]),
+        (None, &[("INFO", "$5\r\n")][..]),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (board, _, task) = watched(topology(listener.local_addr().unwrap().port(), password));
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(play(stream, script));
+        }
+        assert!(!board.answers(NodeId(0)), "{script:?}");
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn the_password_is_sent_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_board, _, task) = watched(topology(listener.local_addr().unwrap().port(), Some("secret")));
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let expected = b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n";
+    let mut request = vec![0; expected.len()];
+    stream.read_exact(&mut request).await.unwrap();
+    assert_eq!(request, expected);
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_deeply_nested_reply_is_refused_before_it_is_decoded() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (board, _, task) = watched(topology(listener.local_addr().unwrap().port(), None));
+    let deep = "*1\r\n".repeat(100_000);
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 256];
+        let _ = stream.read(&mut buffer).await;
+        let _ = stream.write_all(deep.as_bytes()).await;
+    }
+    assert!(!board.answers(NodeId(0)));
+    task.abort();
+}

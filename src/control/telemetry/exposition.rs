@@ -1,0 +1,102 @@
+//! The metrics that the recorder cannot hold, in Prometheus's text format 0.0.4: histograms from ready buckets, and counters
+//! with a fraction. Pure.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use super::{
+    View,
+    process::Process,
+    rows::{NODE_LATENCY, PROCESS_CPU, row},
+    scrape::sum,
+};
+use crate::traffic::counters::{LATENCY_BUCKETS, latency_bound_us};
+
+/// Appends the nodes' latency histograms.
+pub(super) fn latency(view: &View<'_>, out: &mut String) {
+    head(out, NODE_LATENCY, "histogram");
+    for (index, node) in view.topology.nodes.iter().enumerate() {
+        let node_label = Label(&node.name);
+        // Buckets are cumulative, and the count is the last of them: read once, they agree.
+        let mut count = 0;
+        for bucket in 0..LATENCY_BUCKETS {
+            count += sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
+            match latency_bound_us(bucket) {
+                Some(us) => line(
+                    out,
+                    format_args!("{NODE_LATENCY}_bucket{{node=\"{node_label}\",le=\"{}\"}} {count}", Seconds(us)),
+                ),
+                None => line(out, format_args!("{NODE_LATENCY}_bucket{{node=\"{node_label}\",le=\"+Inf\"}} {count}")),
+            }
+        }
+        let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
+        line(out, format_args!("{NODE_LATENCY}_sum{{node=\"{node_label}\"}} {}", Seconds(sum_us)));
+        line(out, format_args!("{NODE_LATENCY}_count{{node=\"{node_label}\"}} {count}"));
+    }
+    out.push('\n');
+}
+
+/// Appends the processor time.
+pub(super) fn cpu(process: &Process, out: &mut String) {
+    head(out, PROCESS_CPU, "counter");
+    line(out, format_args!("{PROCESS_CPU} {}", process.cpu_seconds));
+    out.push('\n');
+}
+
+fn head(out: &mut String, name: &str, kind: &str) {
+    if let Some(row) = row(name) {
+        line(out, format_args!("# HELP {name} {}", row.help));
+    }
+    line(out, format_args!("# TYPE {name} {kind}"));
+}
+
+fn line(out: &mut String, text: fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(text);
+    out.push('\n');
+}
+
+/// Microseconds, shown as seconds without rounding.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// A label's value, escaped.
+struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars() {
+            match letter {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_keep_every_microsecond() {
+        assert_eq!(Seconds(16).to_string(), "0.000016");
+        assert_eq!(Seconds(1 << 23).to_string(), "8.388608");
+        assert_eq!(Seconds(u64::MAX).to_string(), "18446744073709.551615");
+    }
+
+    #[test]
+    fn a_label_is_escaped() {
+        assert_eq!(Label("a\"b\\c\nd").to_string(), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,84 @@
+//! Every metric, one row each: name, kind and help. Pure.
+//!
+//! The code that sets a metric names it by the constants here, so a metric without help cannot be.
+
+use metrics::{describe_counter, describe_gauge};
+
+/// What a metric's values do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size; written by `exposition`, unknown to the recorder.
+    Histogram,
+    /// A counter with a fraction; written by `exposition`, since the recorder's counters are whole.
+    Seconds,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it tells, and its labels' meaning.
+    pub help: &'static str,
+}
+
+macro_rules! rows {
+    ($($constant:ident = $name:literal, $kind:ident, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: &str = $name;
+        )*
+        /// All rows, in the order in which the documentation shows them.
+        pub const ROWS: &[Row] = &[$(Row { name: $name, kind: Kind::$kind, help: $help }),*];
+    };
+}
+
+rows! {
+    BUILD_INFO = "circlet_build_info", Gauge, "Always 1; the label tells the version that runs.";
+    START_TIME = "circlet_start_time_seconds", Gauge, "When this process started, in seconds since 1970.";
+    WORKERS = "circlet_workers", Gauge, "Worker threads.";
+    REQUESTS = "circlet_requests_total", Counter, "Requests read from clients.";
+    ERRORS = "circlet_errors_total", Counter, "Error replies to clients by kind; kind node: passed on from a node, all others: given by Circlet itself.";
+    SESSIONS = "circlet_sessions", Gauge, "Clients connected now.";
+    SESSIONS_OPENED = "circlet_sessions_opened_total", Counter, "Clients accepted.";
+    SESSIONS_CLOSED = "circlet_sessions_closed_total", Counter, "Clients gone, by reason.";
+    SESSIONS_REFUSED = "circlet_sessions_refused_total", Counter, "Clients refused because max_sessions was reached.";
+    CLIENT_BYTES = "circlet_client_bytes_total", Counter, "Bytes exchanged with clients; in: read from them, out: written to them.";
+    BUFFERED = "circlet_buffered_bytes", Gauge, "Bytes held for clients and nodes.";
+    NODE_UP = "circlet_node_up", Gauge, "1 if at least one worker can use the node.";
+    NODE_SHARE = "circlet_node_share", Gauge, "The node's part of the ring, 0 to 1.";
+    NODE_IN_FLIGHT = "circlet_node_in_flight", Gauge, "Requests sent to the node and not yet answered.";
+    NODE_CONNECTIONS = "circlet_node_connections", Gauge, "Open connections to the node.";
+    NODE_REQUESTS = "circlet_node_requests_total", Counter, "Requests sent to the node.";
+    NODE_TIMEOUTS = "circlet_node_timeouts_total", Counter, "Requests that the node did not answer in time.";
+    NODE_RETRIES = "circlet_node_retries_total", Counter, "Reads sent to the node a second time after their connection was lost.";
+    NODE_FAILURES = "circlet_node_failures_total", Counter, "Connections to the node that were lost or could not be opened.";
+    NODE_BYTES = "circlet_node_bytes_total", Counter, "Bytes exchanged with the node; in: read from it, out: written to it.";
+    NODE_LATENCY = "circlet_node_latency_seconds", Histogram, "Time from sending a request to the node to its whole reply.";
+    PROCESS_CPU = "process_cpu_seconds_total", Seconds, "Processor time of this process, user and system.";
+    PROCESS_MEMORY = "process_resident_memory_bytes", Gauge, "Resident memory of this process.";
+    PROCESS_FILES = "process_open_fds", Gauge, "Open file descriptors of this process.";
+}
+
+/// The row of `name`.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+/// Gives the current recorder every row's help.
+pub fn describe() {
+    for row in ROWS {
+        match row.kind {
+            Kind::Counter => describe_counter!(row.name, row.help),
+            Kind::Gauge => describe_gauge!(row.name, row.help),
+            Kind::Histogram | Kind::Seconds => {}
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The text of a scrape, read back.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{rows::Kind, *};
+use crate::traffic::{
+    counters::{Closed, Counters},
+    refusal,
+    route::{Address, Epoch, Node, Ring},
+};
+
+fn topology(names: &[&str]) -> Topology {
+    let weights: Vec<(&str, f64)> = names.iter().map(|name| (*name, 1.0)).collect();
+    let nodes = names.iter().map(|name| Node {
+        name: (*name).to_owned(),
+        address: Address::Unix("/run/x".into()),
+        weight: 1.0,
+        username: None,
+        password: None,
+    });
+    Topology { epoch: Epoch(1), nodes: nodes.collect(), ring: Ring::build(&weights, 64).unwrap() }
+}
+
+fn worker(fill: impl Fn(&mut Counters)) -> Arc<Published> {
+    let mut counters = Counters::new(2);
+    fill(&mut counters);
+    let published = Published::new(2);
+    published.store(&counters);
+    Arc::new(published)
+}
+
+fn text_of(workers: &[Arc<Published>]) -> String {
+    let topology = topology(&["a", "b"]);
+    let telemetry = Telemetry::new(UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000));
+    telemetry.render(&View { topology: &topology, workers, sessions: 5, refused: 2 })
+}
+
+/// `name{labels}` -> value; fails on lines that are neither sample nor comment.
+fn samples(text: &str) -> HashMap<String, f64> {
+    let sample = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
+        (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("no number: {line}")))
+    };
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect()
+}
+
+#[test]
+fn workers_are_added_up() {
+    let text = text_of(&[
+        worker(|c| {
+            c.requests = 10;
+            c.refusals[refusal::Kind::CrossSlot as usize] = 1;
+            c.closed[Closed::Idle as usize] = 3;
+            c.nodes[0].up = true;
+            c.nodes[0].requests = 4;
+        }),
+        worker(|c| {
+            c.requests = 20;
+            c.node_errors = 7;
+            c.nodes[0].requests = 5;
+            c.nodes[1].in_flight = 6;
+        }),
+    ]);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("circlet_requests_total", 30.0),
+        ("circlet_errors_total{kind=\"crossslot\"}", 1.0),
+        ("circlet_errors_total{kind=\"node\"}", 7.0),
+        ("circlet_errors_total{kind=\"timeout\"}", 0.0),
+        ("circlet_sessions", 5.0),
+        ("circlet_sessions_closed_total{reason=\"idle\"}", 3.0),
+        ("circlet_sessions_refused_total", 2.0),
+        ("circlet_node_up{node=\"a\"}", 1.0),
+        ("circlet_node_up{node=\"b\"}", 0.0),
+        ("circlet_node_requests_total{node=\"a\"}", 9.0),
+        ("circlet_node_in_flight{node=\"b\"}", 6.0),
+        ("circlet_workers", 2.0),
+        ("circlet_start_time_seconds", 1_700_000_000.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
+    }
+    assert!((samples["circlet_node_share{node=\"a\"}"] + samples["circlet_node_share{node=\"b\"}"] - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn latency_is_an_exact_cumulative_histogram() {
+    let text = text_of(&[
+        worker(|c| [10, 20].into_iter().for_each(|us| c.nodes[0].observe(us))),
+        worker(|c| [20, u32::MAX].into_iter().for_each(|us| c.nodes[0].observe(us))),
+    ]);
+    let samples = samples(&text);
+    let bucket = |le: &str| samples[&format!("circlet_node_latency_seconds_bucket{{node=\"a\",le=\"{le}\"}}")];
+    assert_eq!([bucket("0.000016"), bucket("0.000032"), bucket("8.388608"), bucket("+Inf")], [1.0, 3.0, 3.0, 4.0]);
+    assert_eq!(samples["circlet_node_latency_seconds_count{node=\"a\"}"], 4.0);
+    assert_eq!(samples["circlet_node_latency_seconds_sum{node=\"a\"}"], 4_294.967_345);
+    assert_eq!(samples["circlet_node_latency_seconds_count{node=\"b\"}"], 0.0);
+}
+
+#[test]
+fn every_family_has_its_row_and_every_row_its_family() {
+    let text = text_of(&[worker(|_| {})]);
+    let described: HashSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let typed: HashMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let seen: HashSet<String> = samples(&text)
+        .into_keys()
+        .map(|name| {
+            let family = name.split('{').next().unwrap();
+            ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| family.strip_suffix(end).filter(|stem| typed.contains_key(stem)))
+                .unwrap_or(family)
+                .to_owned()
+        })
+        .collect();
+    for row in rows::ROWS {
+        if cfg!(not(target_os = "linux")) && row.name.starts_with("process_") {
+            continue;
+        }
+        let kind = match row.kind {
+            Kind::Counter | Kind::Seconds => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        assert!(described.contains(row.name), "{} has no help", row.name);
+        assert_eq!(typed.get(row.name), Some(&kind), "{}", row.name);
+        assert!(seen.contains(row.name), "{} is never set", row.name);
+        assert_eq!(kind == "counter", row.name.ends_with("_total"), "{}", row.name);
+    }
+    assert_eq!(seen.len(), typed.len());
+    assert_eq!(described.len(), rows::ROWS.len().min(seen.len()));
+}
+
+#[test]
+fn a_second_scrape_repeats_nothing() {
+    let topology = topology(&["a", "b"]);
+    let workers = [worker(|c| c.requests = 10)];
+    let telemetry = Telemetry::new(UNIX_EPOCH);
+    let view = View { topology: &topology, workers: &workers, sessions: 1, refused: 0 };
+    assert_eq!(samples(&telemetry.render(&view))["circlet_requests_total"], 10.0);
+    let again = telemetry.render(&view);
+    assert_eq!(samples(&again)["circlet_requests_total"], 10.0);
+    assert_eq!(again.matches("# TYPE circlet_node_latency_seconds ").count(), 1);
+}

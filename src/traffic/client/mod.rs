@@ -1,0 +1,168 @@
+//! A session: one connected client, as its worker sees it.
+//!
+//! ```text
+//!   socket ─► partial (unfinished request) ─► plan ─► slots (one per request, ordered) ─► out ─► socket
+//! ```
+//! What a client can grow and what bounds it: `partial` by the request limits, `slots` by `max_pending`, `slots` + `out`
+//! by the soft limit (reading stops) and the hard limit (the session ends). An idle session holds no buffer. Pure.
+
+pub mod registry;
+pub mod slots;
+
+use std::sync::Arc;
+
+pub use registry::{Names, Record, Registry};
+pub use slots::{Reply, Slots};
+
+use super::{
+    counters::Closed,
+    outbox::Outbox,
+    pipe::chunk::Pool,
+    resp::{Proto, request::Scanner},
+};
+
+/// Where a session lives in its worker; a later session in the same place has another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientKey {
+    /// Index in the worker's table.
+    pub index: u32,
+    /// Generation of that index.
+    pub generation: u32,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every request is answered.
+    On,
+    /// None is.
+    Off,
+    /// The next one is not.
+    SkipNext,
+}
+
+/// Why a session's socket is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It is read.
+    No,
+    /// Too many replies are pending or owed; until half of them have left.
+    Replies,
+    /// A pipe that its next request needs is full; until that has room.
+    Pipe,
+}
+
+/// An unfinished request, or requests that wait until the session may go on.
+#[derive(Debug, Default)]
+pub struct Partial {
+    /// Bytes read and not yet understood; the first one begins a request.
+    pub input: Vec<u8>,
+    /// How far the first request in `input` is scanned.
+    pub scanner: Scanner,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Client {
+    /// Its key's generation.
+    pub generation: u32,
+    /// What other workers may know of it.
+    pub record: Arc<Record>,
+    /// Its replies, in order.
+    pub slots: Slots,
+    /// Bytes to be written.
+    pub out: Outbox,
+    /// Unfinished input; `None` while there is none.
+    pub partial: Option<Box<Partial>>,
+    /// Selected db.
+    pub db: u32,
+    /// Protocol of its replies.
+    pub proto: Proto,
+    /// May it send commands.
+    pub authenticated: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// It is in the list of sessions with something to write.
+    pub dirty: bool,
+    /// Why its socket is not read at the moment.
+    pub pause: Pause,
+    /// No more requests are taken; the session ends when all replies are written.
+    pub closing: Option<Closed>,
+    /// Bytes of the reply that arrived last; a single reply may pass the hard limit.
+    pub last_reply: usize,
+}
+
+impl Client {
+    /// A session that has just connected.
+    #[must_use]
+    pub fn new(generation: u32, record: Arc<Record>, authenticated: bool) -> Self {
+        Self {
+            generation,
+            record,
+            slots: Slots::default(),
+            out: Outbox::default(),
+            partial: None,
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            dirty: false,
+            pause: Pause::No,
+            closing: None,
+            last_reply: 0,
+        }
+    }
+
+    /// Reply bytes that the client has not taken yet.
+    #[must_use]
+    #[inline]
+    pub fn owed(&self) -> usize {
+        self.out.len() + self.slots.waiting_bytes()
+    }
+
+    /// Bytes of memory held, without the chunks that its replies pin.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity());
+        input + self.out.held() + self.slots.waiting_bytes()
+    }
+
+    /// Whether nothing is left to be done before the session may end.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.closing.is_some() && self.slots.is_empty() && self.out.is_empty()
+    }
+
+    /// Puts the whole reply to `seq` into its place.
+    #[inline]
+    pub fn fill(&mut self, seq: u32, reply: Reply<'_>, pool: &mut Pool) {
+        let len = reply.len();
+        let cut = self.slots.is_cut_at(seq);
+        self.last_reply = if cut { self.last_reply + len } else { len };
+        self.slots.fill(seq, reply, &mut self.out, pool);
+    }
+
+    /// Puts a part of the reply to `seq` into its place; `part` is empty afterwards.
+    pub fn grow(&mut self, seq: u32, part: &mut Outbox, pool: &mut Pool) {
+        let len = part.len();
+        self.slots.grow(seq, part, &mut self.out, pool);
+        self.last_reply = if self.slots.is_cut_at(seq) { self.last_reply + len } else { len };
+    }
+
+    /// Answers the next request at once.
+    #[inline]
+    pub fn reply_now(&mut self, text: &[u8], pool: &mut Pool) {
+        if self.slots.is_empty() {
+            self.out.push(text);
+        } else {
+            let seq = self.slots.open(false);
+            self.slots.fill(seq, Reply::Bytes(text), &mut self.out, pool);
+        }
+    }
+
+    /// Gives memory back that a burst took.
+    pub fn shrink(&mut self) {
+        self.out.shrink();
+        self.slots.shrink();
+    }
+}

@@ -1,0 +1,178 @@
+//! All sessions of the process, for CLIENT LIST and CLIENT KILL of any worker.
+//!
+//! The one state that several workers share: a dashmap from client id to [`Record`]. A worker writes its own sessions'
+//! records (once per read batch, relaxed), anybody reads them. Not on a request's way.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use dashmap::DashMap;
+
+/// What others may know of a session.
+#[derive(Debug)]
+pub struct Record {
+    /// Number of the session, unique in this process, growing.
+    pub id: u64,
+    /// The client's address.
+    pub addr: String,
+    /// The listener's address.
+    pub laddr: Arc<str>,
+    /// The worker that owns it.
+    pub worker: usize,
+    /// When it connected: µs of the process's clock.
+    pub born_us: u64,
+    /// Its last request: µs of the process's clock.
+    pub active_us: AtomicU64,
+    /// Selected db.
+    pub db: AtomicU32,
+    /// 2 or 3.
+    pub resp: AtomicU8,
+    /// Row id of its last command; `u32::MAX`: none yet.
+    pub command: AtomicU32,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Names the client gave.
+    pub names: Mutex<Names>,
+}
+
+/// Names that a client gives itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+impl Record {
+    /// The record of a session that connects now; `now_us` is the process's clock.
+    #[must_use]
+    pub fn new(id: u64, addr: String, laddr: Arc<str>, worker: usize, now_us: u64) -> Self {
+        Self {
+            id,
+            addr,
+            laddr,
+            worker,
+            born_us: now_us,
+            active_us: AtomicU64::new(now_us),
+            db: AtomicU32::new(0),
+            resp: AtomicU8::new(2),
+            command: AtomicU32::new(u32::MAX),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            names: Mutex::default(),
+        }
+    }
+
+    /// Notes a request at `now_us` of the process's clock.
+    #[inline]
+    pub fn touched(&self, now_us: u64) {
+        self.active_us.store(now_us, Relaxed);
+    }
+
+    /// What RESET puts back.
+    pub fn reset(&self) {
+        self.db.store(0, Relaxed);
+        self.resp.store(2, Relaxed);
+        self.no_evict.store(false, Relaxed);
+        self.no_touch.store(false, Relaxed);
+        *self.names() = Names::default();
+    }
+
+    /// The names; a poisoned lock is no reason to lose them.
+    pub fn names(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends the session's line of CLIENT LIST, with `\n`. `command` names a row id.
+    pub fn write_line(&self, now_us: u64, command: impl Fn(u32) -> String, out: &mut String) {
+        let age = now_us.saturating_sub(self.born_us) / 1_000_000;
+        let idle = now_us.saturating_sub(self.active_us.load(Relaxed)) / 1_000_000;
+        let names = self.names();
+        let mut flags = String::new();
+        if self.no_evict.load(Relaxed) {
+            flags.push('e');
+        }
+        if self.no_touch.load(Relaxed) {
+            flags.push('T');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let command = match self.command.load(Relaxed) {
+            u32::MAX => "NULL".to_owned(),
+            id => command(id),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={idle} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+             qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} \
+             user=default redir=-1 resp={} lib-name={} lib-ver={} worker={}",
+            self.id,
+            self.addr,
+            self.laddr,
+            self.id,
+            names.name,
+            age,
+            self.db.load(Relaxed),
+            self.resp.load(Relaxed),
+            names.lib_name,
+            names.lib_ver,
+            self.worker,
+        );
+    }
+}
+
+/// All sessions of the process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: DashMap<u64, Arc<Record>>,
+    last_id: AtomicU64,
+}
+
+impl Registry {
+    /// A new session's number.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Adds a session.
+    pub fn insert(&self, record: Arc<Record>) {
+        self.sessions.insert(record.id, record);
+    }
+
+    /// Removes a session.
+    pub fn remove(&self, id: u64) {
+        self.sessions.remove(&id);
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// All sessions, by number.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Record>> {
+        let mut all: Vec<_> = self.sessions.iter().map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_unstable_by_key(|record| record.id);
+        all
+    }
+}

@@ -1,0 +1,199 @@
+//! What is done with a command: the vocabulary of the `route` column of `commands.txt`.
+//!
+//! The words of the file and the variants here are the same; [`Route::parse`] reads them. The plan turns a route and a
+//! request's keys into the nodes to ask. Pure: values only.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+/// What is done with a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// To the owner of its keys. Keys of several nodes: CROSSSLOT. No key (`EVAL … 0`): any live node.
+    Keys,
+    /// Cut into one sub-command per node, the replies put together again.
+    Split(Split),
+    /// The same command to every node, the replies put together.
+    All(Gather),
+    /// To any one live node: every node answers the same, or the node's own error is wanted.
+    Any,
+    /// `SCAN`: node after node behind one cursor.
+    Scan,
+    /// `INFO`: of every node, merged to one document.
+    Info,
+    /// Answered by Circlet itself.
+    Local(Local),
+    /// Answered with an error that says why.
+    Refuse(Reason),
+}
+
+/// How a multi-key command is cut and put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// `MGET`: one array, each value at its key's place.
+    Values,
+    /// `MSET`: keys and values alternate; one status.
+    Pairs,
+    /// `DEL`, `UNLINK`, `EXISTS`, `TOUCH`: one number, the sum.
+    Sum,
+}
+
+/// How the replies of all nodes become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gather {
+    /// All succeed: the first reply; else the first error.
+    Ok,
+    /// Sum of integers.
+    Sum,
+    /// Smallest integer.
+    Min,
+    /// Arrays of 0 and 1, element by element: 1 where every node says 1.
+    And,
+    /// All must succeed; the first reply stands for all (`SCRIPT LOAD`: each node answers the same digest).
+    First,
+    /// Arrays, joined.
+    Join,
+    /// `KEYS`: arrays of keys, joined; each key from its owner only.
+    Keys,
+    /// `RANDOMKEY`: one of the keys that the nodes named.
+    RandomKey,
+    /// One success is enough (`SCRIPT KILL`: only one node may be running one).
+    AnyOk,
+}
+
+/// A command that Circlet answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the command it is named after")]
+pub enum Local {
+    Ping,
+    Echo,
+    Time,
+    Hello,
+    Auth,
+    Select,
+    Quit,
+    Reset,
+    /// `ACL WHOAMI`: the client's user as Circlet knows it, not the user Circlet is at the nodes.
+    AclWhoAmI,
+    Command,
+    CommandCount,
+    CommandDocs,
+    CommandGetKeys,
+    CommandGetKeysAndFlags,
+    CommandHelp,
+    CommandInfo,
+    CommandList,
+    ClientCapa,
+    ClientGetName,
+    ClientId,
+    ClientInfo,
+    ClientKill,
+    ClientList,
+    ClientNoEvict,
+    ClientNoTouch,
+    ClientReply,
+    ClientSetInfo,
+    ClientSetName,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Needs a connection of its own to a node: transactions, blocking, subscriptions, `MONITOR`, tracking, `WAIT`.
+    Pinned,
+    /// Would act on, or tell about, one node only; to be sent to the node itself.
+    OneNode,
+    /// For Redis Cluster; Circlet's nodes are plain: `ERR This instance has cluster support disabled`.
+    Cluster,
+    /// Between servers, or for Redis's own tests.
+    Internal,
+}
+
+/// Words of the `route` column after `local:`.
+const LOCALS: &[(&str, Local)] = &[
+    ("ping", Local::Ping),
+    ("echo", Local::Echo),
+    ("time", Local::Time),
+    ("hello", Local::Hello),
+    ("auth", Local::Auth),
+    ("select", Local::Select),
+    ("quit", Local::Quit),
+    ("reset", Local::Reset),
+    ("acl-whoami", Local::AclWhoAmI),
+    ("command", Local::Command),
+    ("command-count", Local::CommandCount),
+    ("command-docs", Local::CommandDocs),
+    ("command-getkeys", Local::CommandGetKeys),
+    ("command-getkeysandflags", Local::CommandGetKeysAndFlags),
+    ("command-help", Local::CommandHelp),
+    ("command-info", Local::CommandInfo),
+    ("command-list", Local::CommandList),
+    ("client-capa", Local::ClientCapa),
+    ("client-getname", Local::ClientGetName),
+    ("client-id", Local::ClientId),
+    ("client-info", Local::ClientInfo),
+    ("client-kill", Local::ClientKill),
+    ("client-list", Local::ClientList),
+    ("client-no-evict", Local::ClientNoEvict),
+    ("client-no-touch", Local::ClientNoTouch),
+    ("client-reply", Local::ClientReply),
+    ("client-setinfo", Local::ClientSetInfo),
+    ("client-setname", Local::ClientSetName),
+];
+
+impl Route {
+    /// Reads a word of the `route` column.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        if let Some(local) = word.strip_prefix("local:") {
+            return LOCALS.iter().find(|(name, _)| *name == local).map(|(_, local)| Self::Local(*local));
+        }
+        Some(match word {
+            "keys" => Self::Keys,
+            "split:values" => Self::Split(Split::Values),
+            "split:pairs" => Self::Split(Split::Pairs),
+            "split:sum" => Self::Split(Split::Sum),
+            "all:ok" => Self::All(Gather::Ok),
+            "all:sum" => Self::All(Gather::Sum),
+            "all:min" => Self::All(Gather::Min),
+            "all:and" => Self::All(Gather::And),
+            "all:first" => Self::All(Gather::First),
+            "all:join" => Self::All(Gather::Join),
+            "all:keys" => Self::All(Gather::Keys),
+            "all:random-key" => Self::All(Gather::RandomKey),
+            "all:any-ok" => Self::All(Gather::AnyOk),
+            "any" => Self::Any,
+            "scan" => Self::Scan,
+            "info" => Self::Info,
+            "refuse:pinned" => Self::Refuse(Reason::Pinned),
+            "refuse:one-node" => Self::Refuse(Reason::OneNode),
+            "refuse:cluster" => Self::Refuse(Reason::Cluster),
+            "refuse:internal" => Self::Refuse(Reason::Internal),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_and_others_are_not() {
+        assert_eq!(Route::parse("keys"), Some(Route::Keys));
+        assert_eq!(Route::parse("all:min"), Some(Route::All(Gather::Min)));
+        assert_eq!(Route::parse("local:client-no-evict"), Some(Route::Local(Local::ClientNoEvict)));
+        assert_eq!(Route::parse("refuse:one-node"), Some(Route::Refuse(Reason::OneNode)));
+        for word in ["", "key", "local:", "local:get", "all:", "refuse"] {
+            assert_eq!(Route::parse(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn each_local_command_has_one_word() {
+        for (at, (word, local)) in LOCALS.iter().enumerate() {
+            for (other_word, other) in &LOCALS[at + 1..] {
+                assert!(word != other_word && local != other, "{word} and {other_word}");
+            }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! A planned request to the pipes of its nodes.
+//!
+//! One node: the bytes go on as they came. Several: one sub-command per node and an aggregate that waits for all of
+//! them. Whether there is room is asked of every pipe first, so that a request is sent whole or not at all.
+
+use super::{
+    Core, Todo, proto_index,
+    request::{Request, Taken},
+};
+use crate::traffic::{
+    client::{ClientKey, Reply},
+    command::{Gather, KeysError, Row, Split},
+    merge::{self, Aggregate, Context, Kind, State as PartState, scan},
+    pipe::{Entry, Owner, Pipe, PipeId, State},
+    refusal::Refusal,
+    resp::{Proto, encode},
+    route::NodeId,
+};
+
+/// Why a request cannot be put into a node's pipe.
+#[derive(Debug)]
+enum NoPipe {
+    /// Full; it may wait.
+    Full(PipeId),
+    /// The node or this pipe of it cannot be used; why.
+    Down(String),
+}
+
+impl Core {
+    /// A command whose keys say where it goes.
+    #[inline]
+    pub(super) fn by_keys(&mut self, client: ClientKey, request: Request<'_>, row: &Row) -> Taken {
+        if let Some(index) = row.single_key() {
+            let node = self.snapshot.topology.owner(request.arg(index as usize));
+            return self.send_one(client, request, row, node);
+        }
+        if row.blocks(request.args, request.bytes) {
+            self.refuse(client, &Refusal::Pinned(&row.name));
+            return Taken::Yes;
+        }
+        let mut keys = std::mem::take(&mut self.scratch.keys);
+        keys.clear();
+        let taken = match row.find_keys(request.args, request.bytes, &mut keys) {
+            Ok(()) => match self.owner_of_all(request, &keys) {
+                Ok(Some(node)) => self.send_one(client, request, row, node),
+                Ok(None) => self.any(client, request, row),
+                Err((key, other)) => {
+                    self.refuse_crossslot(client, request.arg(key as usize), request.arg(other as usize));
+                    Taken::Yes
+                }
+            },
+            // The node says what is wrong with it, better than we could.
+            Err(KeysError::Malformed) => self.any(client, request, row),
+            Err(KeysError::ForeignPattern) => {
+                self.refuse(client, &Refusal::ForeignPattern(&row.name));
+                Taken::Yes
+            }
+        };
+        self.scratch.keys = keys;
+        taken
+    }
+
+    /// The node that owns all `keys` (argument indices); `None`: there are no keys. Else two keys of different nodes.
+    fn owner_of_all(&self, request: Request<'_>, keys: &[u32]) -> Result<Option<NodeId>, (u32, u32)> {
+        let topology = &self.snapshot.topology;
+        let Some((first, rest)) = keys.split_first() else { return Ok(None) };
+        let owner = topology.owner(request.arg(*first as usize));
+        match rest.iter().find(|key| topology.owner(request.arg(**key as usize)) != owner) {
+            Some(other) => Err((*first, *other)),
+            None => Ok(Some(owner)),
+        }
+    }
+
+    fn refuse_crossslot(&mut self, client: ClientKey, key: &[u8], other: &[u8]) {
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
+        self.refuse(client, &Refusal::CrossSlot(key, name(key), other, name(other)));
+    }
+
+    /// A command that any live node may answer: the first one that is up, so that answers do not change needlessly.
+    pub(super) fn any(&mut self, client: ClientKey, request: Request<'_>, row: &Row) -> Taken {
+        let Some(node) = self.any_live_node() else {
+            self.refuse(client, &Refusal::NoNode);
+            return Taken::Yes;
+        };
+        self.send_one(client, request, row, node)
+    }
+
+    fn any_live_node(&self) -> Option<NodeId> {
+        let index = self.links.iter().position(|link| link.down.is_none())?;
+        Some(NodeId(index as u16))
+    }
+
+    /// The whole request to one node.
+    #[inline]
+    pub(super) fn send_one(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
+        let Some(client) = self.client(key) else { return Taken::Yes };
+        let pipe = match self.pipe_for(node, client.db, client.proto) {
+            Ok(pipe) => pipe,
+            Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
+            Err(NoPipe::Down(why)) => {
+                self.refuse_down(key, node, &why);
+                return Taken::Yes;
+            }
+        };
+        let muted = !self.takes_reply(key);
+        let Some(client) = self.clients.get_mut(key.index as usize) else { return Taken::Yes };
+        let seq = client.slots.open(muted);
+        let entry = Entry {
+            index: key.index,
+            generation: key.generation,
+            seq,
+            sent_us: self.stamp(),
+            replay: 0,
+            owner: Owner::Client,
+            reads: row.is_read(),
+            retried: false,
+        };
+        self.put(pipe, entry, request);
+        Taken::Yes
+    }
+
+    /// Puts a whole request into a pipe that has room.
+    #[inline]
+    fn put(&mut self, id: PipeId, entry: Entry, request: Request<'_>) {
+        let now_us = self.now_us;
+        let pipe = &mut self.pipes[id.index()];
+        pipe.used_us = now_us;
+        pipe.enqueue(entry, request.bytes);
+        match request.blob {
+            Some(blob) => pipe.out.push_blob(blob.clone()),
+            None => pipe.out.push(request.bytes),
+        }
+        self.counters.nodes[pipe.node.index()].requests += 1;
+        self.mark_pipe(id);
+    }
+
+    fn refuse_down(&mut self, key: ClientKey, node: NodeId, why: &str) {
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        self.refuse(key, &Refusal::NodeDown(topology.node(node), why));
+    }
+
+    /// The pipe to `node` for this db and protocol, opened if need be, with room for one more request.
+    #[inline]
+    fn pipe_for(&mut self, node: NodeId, db: u32, proto: Proto) -> Result<PipeId, NoPipe> {
+        let link = &self.links[node.index()];
+        if let Some((_, why)) = &link.down {
+            return Err(NoPipe::Down(why.clone()));
+        }
+        let known = link.pipes[proto_index(proto)].get(db as usize).copied().flatten();
+        let id = known.unwrap_or_else(|| self.new_pipe(node, db, proto));
+        let pipe = &self.pipes[id.index()];
+        match &pipe.state {
+            State::Ready | State::Connecting => {}
+            State::Failed { until_us, why } if self.now_us < *until_us => return Err(NoPipe::Down(why.clone())),
+            State::Idle | State::Failed { .. } => self.open_pipe(id),
+        }
+        let pipe = &self.pipes[id.index()];
+        let limits = &self.settings.pipe;
+        if pipe.inflight.len() >= limits.max_in_flight || pipe.out.len() >= limits.max_unsent {
+            return Err(NoPipe::Full(id));
+        }
+        Ok(id)
+    }
+
+    pub(super) fn new_pipe(&mut self, node: NodeId, db: u32, proto: Proto) -> PipeId {
+        let id = PipeId(self.pipes.len() as u32);
+        self.pipes.push(Pipe::new(node, db, proto));
+        let by_db = &mut self.links[node.index()].pipes[proto_index(proto)];
+        if by_db.len() <= db as usize {
+            by_db.resize(db as usize + 1, None);
+        }
+        by_db[db as usize] = Some(id);
+        id
+    }
+
+    pub(super) fn open_pipe(&mut self, id: PipeId) {
+        let now_us = self.now_us;
+        let pipe = &mut self.pipes[id.index()];
+        pipe.state = State::Connecting;
+        pipe.attempt = pipe.attempt.wrapping_add(1);
+        pipe.used_us = now_us;
+        self.todo.push(Todo::Connect(id, pipe.attempt));
+    }
+
+    /// A multi-key command, cut by node.
+    pub(super) fn split(&mut self, key: ClientKey, request: Request<'_>, row: &Row, how: Split) -> Taken {
+        let step = if how == Split::Pairs { 2 } else { 1 };
+        let args = &request.args[1..];
+        if !args.len().is_multiple_of(step) {
+            // An odd MSET: the node's own error.
+            return self.any(key, request, row);
+        }
+        let mut cut = std::mem::take(&mut self.scratch.cut);
+        cut.clear();
+        for arg in args.iter().step_by(step) {
+            cut.add(self.snapshot.topology.owner(arg.of(request.bytes)));
+        }
+        let taken = match cut.nodes.as_slice() {
+            [node] => self.send_one(key, request, row, *node),
+            _ => {
+                cut.write(request, step);
+                self.send_parts(key, Kind::Split(how), row.is_read(), &cut)
+            }
+        };
+        self.scratch.cut = cut;
+        taken
+    }
+
+    /// The same command to every node.
+    pub(super) fn all(&mut self, key: ClientKey, request: Request<'_>, row: &Row, how: Gather) -> Taken {
+        let reads = row.is_read() || matches!(how, Gather::Keys | Gather::RandomKey | Gather::Sum | Gather::Min);
+        self.send_all(key, Kind::All(how), reads, |out| out.extend_from_slice(request.bytes))
+    }
+
+    /// What `write` appends, to every node.
+    pub(super) fn send_all(&mut self, key: ClientKey, kind: Kind, reads: bool, write: impl Fn(&mut Vec<u8>)) -> Taken {
+        let mut cut = std::mem::take(&mut self.scratch.cut);
+        cut.clear();
+        for node in 0..self.links.len() {
+            cut.nodes.push(NodeId(node as u16));
+            write(cut.buffer(node));
+        }
+        let taken = self.send_parts(key, kind, reads, &cut);
+        self.scratch.cut = cut;
+        taken
+    }
+
+    /// One step of SCAN: the cursor says which node, and where there.
+    pub(super) fn scan(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
+        let cursor = std::str::from_utf8(request.arg(1)).ok().and_then(|text| text.parse::<u64>().ok());
+        let (node, position) = match cursor {
+            Some(cursor) => scan::position(cursor, self.links.len()),
+            // No number: the node's own error.
+            None => (self.any_live_node().unwrap_or(NodeId(0)), 0),
+        };
+        let mut cut = std::mem::take(&mut self.scratch.cut);
+        cut.clear();
+        cut.nodes.push(node);
+        let out = cut.buffer(0);
+        if cursor.is_some() {
+            encode::array_header(out, request.args.len());
+            out.extend_from_slice(request.args[0].raw(request.bytes));
+            encode::bulk(out, itoa::Buffer::new().format(position).as_bytes());
+            for arg in &request.args[2..] {
+                out.extend_from_slice(arg.raw(request.bytes));
+            }
+        } else {
+            out.extend_from_slice(request.bytes);
+        }
+        let taken = self.send_parts(key, Kind::Scan, true, &cut);
+        self.scratch.cut = cut;
+        taken
+    }
+
+    /// Sends each node its part and opens the slot that waits for them; or does nothing when a pipe is full.
+    fn send_parts(&mut self, key: ClientKey, kind: Kind, reads: bool, cut: &Cut) -> Taken {
+        let Some(client) = self.client(key) else { return Taken::Yes };
+        let (db, proto) = (client.db, client.proto);
+        let mut pipes = std::mem::take(&mut self.scratch.pipes);
+        pipes.clear();
+        for node in &cut.nodes {
+            match self.pipe_for(*node, db, proto) {
+                Err(NoPipe::Full(pipe)) => {
+                    self.scratch.pipes = pipes;
+                    return Taken::Full(pipe);
+                }
+                other => pipes.push(other.map_err(|refused| match refused {
+                    NoPipe::Down(why) => why,
+                    NoPipe::Full(_) => String::new(),
+                })),
+            }
+        }
+        let muted = !self.takes_reply(key);
+        let Some(client) = self.client_mut(key) else { return Taken::Yes };
+        let seq = client.slots.open(muted);
+        let (id, generation) = self.new_aggregate(key, seq, kind, proto, reads);
+        self.aggregates[id].order.extend_from_slice(&cut.order);
+        let sent_us = self.stamp();
+        for (part, (node, pipe)) in cut.nodes.iter().zip(pipes.drain(..)).enumerate() {
+            self.aggregates[id].add_part(*node);
+            match pipe {
+                Ok(pipe) => {
+                    let entry = Entry {
+                        index: id as u32,
+                        generation,
+                        seq: part as u32,
+                        sent_us,
+                        replay: 0,
+                        owner: Owner::Part,
+                        reads,
+                        retried: false,
+                    };
+                    self.put(pipe, entry, Request { bytes: &cut.buffers[part], args: &[], blob: None });
+                }
+                Err(why) => {
+                    let topology = std::sync::Arc::clone(&self.snapshot.topology);
+                    let refusal = Refusal::NodeDown(topology.node(*node), &why);
+                    self.counters.refusals[refusal.kind() as usize] += 1;
+                    self.aggregates[id].note(part as u32, PartState::Failed, |out| refusal.write(out));
+                }
+            }
+        }
+        self.scratch.pipes = pipes;
+        if self.aggregates[id].missing == 0 {
+            self.finish_aggregate(id);
+        }
+        Taken::Yes
+    }
+
+    fn new_aggregate(&mut self, client: ClientKey, seq: u32, kind: Kind, proto: Proto, reads: bool) -> (usize, u32) {
+        let mut aggregate = self.idle_aggregates.pop().unwrap_or_else(|| Aggregate::new(client));
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        aggregate.generation = generation;
+        aggregate.client = client;
+        aggregate.seq = seq;
+        aggregate.kind = kind;
+        aggregate.proto = proto;
+        aggregate.reads = reads;
+        (self.aggregates.insert(aggregate), generation)
+    }
+
+    /// All parts are there: the merged reply goes to its slot.
+    pub(super) fn finish_aggregate(&mut self, id: usize) {
+        let mut aggregate = self.aggregates.remove(id);
+        let circlet_info =
+            if aggregate.kind == (Kind::Info { own: true }) { self.circlet_info() } else { String::new() };
+        let random = self.rng.u64(..);
+        let mut text = std::mem::take(&mut self.scratch.text);
+        text.clear();
+        let cx = Context {
+            topology: &self.snapshot.topology,
+            partial_reads: self.settings.partial_reads,
+            limits: &self.settings.limits,
+            random,
+            circlet_info: &circlet_info,
+        };
+        merge::finish(&aggregate, &cx, &mut text);
+        self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));
+        aggregate.recycle();
+        if self.idle_aggregates.len() < 64 {
+            self.idle_aggregates.push(aggregate);
+        }
+        if text.capacity() > 64 << 10 {
+            text = Vec::new();
+        }
+        self.scratch.text = text;
+    }
+}
+
+/// A request cut into one part per node.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// The nodes, in the order in which they were met.
+    nodes: Vec<NodeId>,
+    /// Keys per node.
+    counts: Vec<u32>,
+    /// For each key the index of its node in `nodes`.
+    order: Vec<u16>,
+    /// For each node its sub-command; more may stand here, from earlier requests.
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Cut {
+    fn clear(&mut self) {
+        for buffer in self.buffers.iter_mut().take(self.nodes.len()) {
+            if buffer.capacity() > 64 << 10 {
+                *buffer = Vec::new();
+            }
+        }
+        self.nodes.clear();
+        self.counts.clear();
+        self.order.clear();
+    }
+
+    /// Notes the next key's owner.
+    fn add(&mut self, node: NodeId) {
+        let part = self.nodes.iter().position(|known| *known == node).unwrap_or_else(|| {
+            self.nodes.push(node);
+            self.counts.push(0);
+            self.nodes.len() - 1
+        });
+        self.counts[part] += 1;
+        self.order.push(part as u16);
+    }
+
+    /// The empty buffer of part `part`.
+    fn buffer(&mut self, part: usize) -> &mut Vec<u8> {
+        while self.buffers.len() <= part {
+            self.buffers.push(Vec::new());
+        }
+        self.buffers[part].clear();
+        &mut self.buffers[part]
+    }
+
+    /// Writes each node's sub-command: the command's name, and of every `step` arguments those whose key it owns.
+    fn write(&mut self, request: Request<'_>, step: usize) {
+        for part in 0..self.nodes.len() {
+            let count = self.counts[part] as usize * step + 1;
+            let out = self.buffer(part);
+            encode::array_header(out, count);
+            out.extend_from_slice(request.args[0].raw(request.bytes));
+        }
+        for (group, part) in request.args[1..].chunks_exact(step).zip(&self.order) {
+            let (first, last) = (group[0].head as usize, group[step - 1].end as usize + 2);
+            self.buffers[usize::from(*part)].extend_from_slice(&request.bytes[first..last]);
+        }
+    }
+}

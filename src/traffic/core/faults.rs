@@ -1,0 +1,318 @@
+//! What goes wrong, and what time brings: lost and refused connections, silent nodes, idle things, too much memory.
+//!
+//! ```text
+//!             connect fails, silence                       a connection is made
+//!  node up ─────────────────────────► node down (requests refused at once) ─► node up
+//!                                          │  ▲
+//!                          pause over: one try  ── fails: longer pause
+//! ```
+//! A request in flight on a lost connection: a read is sent once more on the next connection, in its old order; a write
+//! is answered "outcome unknown". Nothing is ever read from a connection that was given up.
+
+use std::sync::Arc;
+
+use super::{Core, Todo};
+use crate::traffic::{
+    client::ClientKey,
+    counters::Closed,
+    pipe::{Entry, Owner, PipeId, State, backoff_us},
+    refusal::{Outcome, Refusal},
+    resp::Proto,
+    route::NodeId,
+};
+
+/// Whose fault it is that a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The node's: it cannot be used at all.
+    Node,
+    /// Only this kind of connection does not work: the db or the protocol is refused.
+    Pipe,
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It broke, or the node sent nonsense: how.
+    Broken(String),
+    /// The node is silent.
+    Silent,
+    /// Nobody used it.
+    Idle,
+}
+
+impl Core {
+    /// Opens one pipe to every node, so that the first requests need not wait.
+    pub fn open_all(&mut self) {
+        for node in 0..self.links.len() {
+            self.open_first_pipe(NodeId(node as u16));
+        }
+    }
+
+    fn open_first_pipe(&mut self, node: NodeId) {
+        let id = self.first_pipe(node).unwrap_or_else(|| self.new_pipe(node, 0, Proto::Resp2));
+        self.links[node.index()].probing = true;
+        if self.pipes[id.index()].state != State::Connecting {
+            self.open_pipe(id);
+        }
+    }
+
+    fn first_pipe(&self, node: NodeId) -> Option<PipeId> {
+        self.links[node.index()].pipes[0].first().copied().flatten()
+    }
+
+    /// A pipe's connection is ready for requests. Returns false if the pipe has given it up meanwhile.
+    pub fn pipe_connected(&mut self, id: PipeId, attempt: u32) -> bool {
+        let now_us = self.now_us;
+        let pipe = &mut self.pipes[id.index()];
+        if pipe.attempt != attempt || pipe.state != State::Connecting {
+            return false;
+        }
+        pipe.state = State::Ready;
+        pipe.failures = 0;
+        pipe.progress_us = now_us;
+        let stamp = now_us as u32;
+        for entry in &mut pipe.inflight {
+            // What waited for the connection is sent now; its time begins.
+            entry.sent_us = stamp;
+        }
+        let node = pipe.node;
+        let waiting = !pipe.out.is_empty();
+        let link = &mut self.links[node.index()];
+        link.probing = false;
+        link.failures = 0;
+        let was_down = link.down.take().is_some();
+        let counters = &mut self.counters.nodes[node.index()];
+        counters.connections += 1;
+        if was_down || !counters.up {
+            self.todo.push(Todo::NodeUp(node));
+        }
+        self.counters.nodes[node.index()].up = true;
+        if waiting {
+            self.mark_pipe(id);
+        }
+        true
+    }
+
+    /// A pipe's connection could not be made. What waited for it was never sent, and is told so.
+    pub fn pipe_failed(&mut self, id: PipeId, attempt: u32, fault: Fault, why: &str) {
+        let pipe = &mut self.pipes[id.index()];
+        if pipe.attempt != attempt || pipe.state != State::Connecting {
+            return;
+        }
+        pipe.failures += 1;
+        let (node, failures) = (pipe.node, pipe.failures);
+        let until_us = self.now_us + self.pause_us(failures);
+        let pipe = &mut self.pipes[id.index()];
+        pipe.state = State::Failed { until_us, why: why.to_owned() };
+        let (entries, _) = pipe.abandon(&mut self.pool);
+        self.counters.nodes[node.index()].failures += 1;
+        let others_work = self.pipes.iter().any(|pipe| pipe.node == node && pipe.state == State::Ready);
+        if fault == Fault::Node && !others_work {
+            self.node_down(node, why);
+        } else if fault == Fault::Pipe {
+            self.links[node.index()].probing = false;
+        }
+        let topology = Arc::clone(&self.snapshot.topology);
+        for entry in entries {
+            self.fail(entry, &Refusal::NodeDown(topology.node(node), why));
+        }
+        self.release_waiting(id);
+    }
+
+    /// A pipe's connection is given up: in flight reads are sent again, once; everything else is answered.
+    pub fn pipe_lost(&mut self, id: PipeId, attempt: u32, how: &Lost) {
+        let pipe = &self.pipes[id.index()];
+        if pipe.attempt != attempt || pipe.state != State::Ready {
+            return;
+        }
+        let node = pipe.node;
+        let counters = &mut self.counters.nodes[node.index()];
+        counters.connections = counters.connections.saturating_sub(1);
+        let (entries, mut replay) = self.pipes[id.index()].abandon(&mut self.pool);
+        self.pipes[id.index()].state = State::Idle;
+        self.todo.push(Todo::Disconnect(id));
+        match how {
+            Lost::Idle => debug_assert!(entries.is_empty()),
+            Lost::Broken(why) => {
+                self.counters.nodes[node.index()].failures += 1;
+                let mut again = Vec::new();
+                for entry in entries {
+                    let request: Vec<u8> = replay.drain(..entry.replay as usize).collect();
+                    if entry.replay > 0 && entry.owner != Owner::Nobody {
+                        again.push((entry, request));
+                    } else {
+                        self.fail_lost(entry, node, why);
+                    }
+                }
+                self.send_again(id, node, again);
+            }
+            Lost::Silent => {
+                let after = self.settings.pipe.request_timeout;
+                self.counters.nodes[node.index()].failures += 1;
+                self.node_down(node, &format!("no reply for {} ms", after.as_millis()));
+                let topology = Arc::clone(&self.snapshot.topology);
+                for entry in entries {
+                    self.counters.nodes[node.index()].timeouts += 1;
+                    self.fail(entry, &Refusal::Timeout(topology.node(node), after, outcome(entry)));
+                }
+            }
+        }
+        self.release_waiting(id);
+    }
+
+    /// Opens the pipe anew for the reads that were in flight; the first pipe of a node is always opened again.
+    fn send_again(&mut self, id: PipeId, node: NodeId, again: Vec<(Entry, Vec<u8>)>) {
+        let first = self.first_pipe(node) == Some(id);
+        if self.draining && again.is_empty() || again.is_empty() && !first {
+            return;
+        }
+        if first {
+            self.links[node.index()].probing = true;
+        }
+        if self.pipes[id.index()].state == State::Idle {
+            self.open_pipe(id);
+        }
+        for (entry, request) in again {
+            self.counters.nodes[node.index()].retries += 1;
+            let pipe = &mut self.pipes[id.index()];
+            pipe.out.push(&request);
+            pipe.enqueue(Entry { retried: true, replay: 0, ..entry }, &request);
+        }
+    }
+
+    fn fail_lost(&mut self, entry: Entry, node: NodeId, why: &str) {
+        let topology = Arc::clone(&self.snapshot.topology);
+        self.fail(entry, &Refusal::Lost(topology.node(node), why, outcome(entry)));
+    }
+
+    pub(super) fn node_down(&mut self, node: NodeId, why: &str) {
+        let failures = self.links[node.index()].failures + 1;
+        let until_us = self.now_us + self.pause_us(failures);
+        let link = &mut self.links[node.index()];
+        link.failures = failures;
+        link.probing = false;
+        let news = link.down.as_ref().is_none_or(|(_, known)| known != why);
+        link.down = Some((until_us, why.to_owned()));
+        self.counters.nodes[node.index()].up = false;
+        if news {
+            self.todo.push(Todo::NodeDown(node, why.to_owned()));
+        }
+    }
+
+    fn pause_us(&mut self, failures: u32) -> u64 {
+        let limits = &self.settings.pipe;
+        let (min, max) = (limits.backoff_min.as_micros() as u64, limits.backoff_max.as_micros() as u64);
+        backoff_us(failures, min, max, self.rng.f64())
+    }
+
+    /// Sessions that waited for room in a pipe that is gone look again; now they are refused or find another.
+    fn release_waiting(&mut self, id: PipeId) {
+        for key in std::mem::take(&mut self.pipes[id.index()].waiting) {
+            if let Some(client) = self.client_mut(key)
+                && client.pause == crate::traffic::client::Pause::Pipe
+            {
+                client.pause = crate::traffic::client::Pause::No;
+                self.todo.push(Todo::Resume(key));
+            }
+        }
+    }
+
+    /// What is due: silent nodes, tries of nodes that are down. To be called every 100 ms or so.
+    pub fn tick(&mut self) {
+        let timeout = self.settings.pipe.request_timeout.as_micros() as u64;
+        for index in 0..self.pipes.len() {
+            let id = PipeId(index as u32);
+            let pipe = &self.pipes[index];
+            if let (State::Ready, Some(front)) = (&pipe.state, pipe.inflight.front()) {
+                let waited = u64::from((self.now_us as u32).wrapping_sub(front.sent_us));
+                if waited > timeout && self.now_us.saturating_sub(pipe.progress_us) > timeout {
+                    let attempt = pipe.attempt;
+                    self.pipe_lost(id, attempt, &Lost::Silent);
+                }
+            }
+        }
+        for index in 0..self.links.len() {
+            let link = &self.links[index];
+            if !link.probing && link.down.as_ref().is_some_and(|(until, _)| *until <= self.now_us) {
+                self.open_first_pipe(NodeId(index as u16));
+            }
+        }
+        self.bound_memory();
+        for index in 0..self.links.len() {
+            let of_node = |pipe: &&crate::traffic::pipe::Pipe| pipe.node.index() == index;
+            self.counters.nodes[index].in_flight =
+                self.pipes.iter().filter(of_node).map(|pipe| pipe.inflight.len() as u64).sum();
+        }
+    }
+
+    /// Gives memory back that bursts took, and closes what nobody used for long. To be called every few seconds.
+    pub fn sweep(&mut self) {
+        let idle = self.settings.session.idle_timeout.map(|time| time.as_micros() as u64);
+        for key in self.client_keys() {
+            let now_us = self.now_us;
+            let Some(client) = self.client_mut(key) else { continue };
+            client.shrink();
+            let active_us = client.record.active_us.load(std::sync::atomic::Ordering::Relaxed);
+            let is_idle = idle.is_some_and(|idle| now_us.saturating_sub(active_us) > idle);
+            if is_idle && client.slots.is_empty() && client.closing.is_none() {
+                self.drop_client(key, Closed::Idle);
+            }
+        }
+        let idle = self.settings.pipe.idle_timeout.map(|time| time.as_micros() as u64);
+        for index in 0..self.pipes.len() {
+            let id = PipeId(index as u32);
+            let pipe = &mut self.pipes[index];
+            pipe.shrink();
+            let is_idle = idle.is_some_and(|idle| self.now_us.saturating_sub(pipe.used_us) > idle);
+            let (attempt, node) = (pipe.attempt, pipe.node);
+            let unused = pipe.state == State::Ready && pipe.inflight.is_empty();
+            if is_idle && unused && self.first_pipe(node) != Some(id) {
+                self.pipe_lost(id, attempt, &Lost::Idle);
+            }
+        }
+        self.pool.shrink();
+        self.idle_partials.truncate(8);
+        self.idle_aggregates.truncate(8);
+    }
+
+    /// Holds this worker's share of `max_buffered`: past it, the session that holds most ends, until it is enough.
+    fn bound_memory(&mut self) {
+        let limit = self.settings.max_buffered / self.settings.workers.max(1);
+        let aggregates: usize = self.aggregates.iter().map(|(_, aggregate)| aggregate.held()).sum();
+        let pipes: usize =
+            self.pipes.iter().map(|pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.capacity()).sum();
+        let mut sessions = Vec::new();
+        let mut held = aggregates + pipes + self.pool.bytes_out();
+        for (index, client) in &self.clients {
+            let own = client.held();
+            held += own;
+            if own > 64 << 10 {
+                sessions.push((own, ClientKey { index: index as u32, generation: client.generation }));
+            }
+        }
+        self.counters.buffered = held as u64;
+        if held <= limit {
+            return;
+        }
+        sessions.sort_unstable_by_key(|(own, _)| std::cmp::Reverse(*own));
+        for (own, key) in sessions {
+            self.drop_client(key, Closed::Memory);
+            held = held.saturating_sub(own);
+            if held <= limit {
+                break;
+            }
+        }
+    }
+
+    /// Whether every session is gone.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.clients.is_empty()
+    }
+}
+
+/// What the client of a request without reply has to think.
+fn outcome(entry: Entry) -> Outcome {
+    if entry.reads { Outcome::Harmless } else { Outcome::Unknown }
+}

@@ -1,0 +1,410 @@
+//! The core of a worker: bytes in, bytes out, no socket, no task, no clock.
+//!
+//! ```text
+//!  feed_client(bytes) ─► request ─► dispatch ─► pipes[..].out, inflight ──► dirty pipes ──┐
+//!                                      └► local answers ─► slots ─────────► dirty clients ─┤ the shell flushes both once
+//!  feed_node(chunk) ───► replies ─► slots of sessions | parts of aggregates ─► dirty clients ┘ per wake-up
+//! ```
+//! [`Core`] is one worker's whole state; its methods stand in one file per idea: [`request`] (a session's bytes),
+//! [`dispatch`] (a planned request to pipes), [`local`] (what Circlet answers), [`reply`] (a node's bytes), [`faults`]
+//! (connections that fail, and time). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
+//! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
+//! `faults` (closing). Pure.
+
+mod dispatch;
+mod faults;
+mod local;
+mod local_client;
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use slab::Slab;
+
+use super::{
+    client::{Client, ClientKey, Partial, Pause, Record, Registry},
+    command::Table,
+    counters::{Closed, Counters},
+    merge::Aggregate,
+    pipe::{Pipe, PipeId, chunk::Pool},
+    resp::{Proto, request::Scanner},
+    route::{NodeId, Topology},
+    settings::Settings,
+};
+
+pub use faults::{Fault, Lost};
+
+/// What is known of the nodes as Redis servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The lowest `redis_version` of the nodes; what HELLO tells clients.
+    pub version: String,
+    /// Number of dbs that every node has.
+    pub databases: u32,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { version: "7.0.0".to_owned(), databases: 16 }
+    }
+}
+
+/// Everything a worker plans with; replaced as a whole by the control plane.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Nodes and ring.
+    pub topology: Arc<Topology>,
+    /// Known commands.
+    pub table: Arc<Table>,
+    /// What the nodes are.
+    pub facts: Facts,
+}
+
+/// What the core wants done by whoever owns sockets and tasks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Todo {
+    /// Open this pipe's connection, which has this attempt number.
+    Connect(PipeId, u32),
+    /// Close whatever connection this pipe has.
+    Disconnect(PipeId),
+    /// This session may go on: call [`Core::resume_client`].
+    Resume(ClientKey),
+    /// Close this session's socket; the core has forgotten it.
+    Close(ClientKey),
+    /// End these sessions of the worker with this index.
+    Kill(usize, Vec<u64>),
+    /// Log that a node can be used again.
+    NodeUp(NodeId),
+    /// Log that a node cannot be used, and why.
+    NodeDown(NodeId, String),
+    /// Log that a session was closed for more than its own wish.
+    Dropped(u64, String, Closed),
+}
+
+/// A node as this worker sees it.
+#[derive(Debug, Default)]
+struct Link {
+    /// Set while requests are refused at once: until when (µs), and why.
+    down: Option<(u64, String)>,
+    /// A try to reach the down node is under way.
+    probing: bool,
+    /// Failures in a row.
+    failures: u32,
+    /// Pipes by protocol, then db.
+    pipes: [Vec<Option<PipeId>>; 2],
+}
+
+/// Buffers that are reused from request to request.
+#[derive(Debug, Default)]
+struct Scratch {
+    scanner: Scanner,
+    inline: Vec<u8>,
+    inline_scanner: Scanner,
+    text: Vec<u8>,
+    keys: Vec<u32>,
+    cut: dispatch::Cut,
+    pipes: Vec<Result<PipeId, String>>,
+}
+
+/// One worker's state.
+#[derive(Debug)]
+pub struct Core {
+    settings: Arc<Settings>,
+    snapshot: Snapshot,
+    registry: Arc<Registry>,
+    /// This worker's index.
+    index: usize,
+    clients: Slab<Client>,
+    next_generation: u32,
+    pipes: Vec<Pipe>,
+    links: Vec<Link>,
+    aggregates: Slab<Aggregate>,
+    /// Finished aggregates whose memory is used again.
+    idle_aggregates: Vec<Aggregate>,
+    /// Empty boxes for unfinished input.
+    #[expect(clippy::vec_box, reason = "the boxes themselves are what is used again")]
+    idle_partials: Vec<Box<Partial>>,
+    pool: Pool,
+    counters: Counters,
+    /// µs since the process started.
+    now_us: u64,
+    /// Wall clock when `now_us` was 0, since 1970; for TIME.
+    zero: Duration,
+    rng: fastrand::Rng,
+    draining: bool,
+    dirty_pipes: Vec<PipeId>,
+    dirty_clients: Vec<ClientKey>,
+    todo: Vec<Todo>,
+    scratch: Scratch,
+}
+
+impl Core {
+    /// The core of worker `index`; `seed` feeds jitter and RANDOMKEY.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, snapshot: Snapshot, registry: Arc<Registry>, index: usize, seed: u64) -> Self {
+        let nodes = snapshot.topology.nodes.len();
+        Self {
+            settings,
+            snapshot,
+            registry,
+            index,
+            clients: Slab::new(),
+            next_generation: 0,
+            pipes: Vec::new(),
+            links: (0..nodes).map(|_| Link::default()).collect(),
+            aggregates: Slab::new(),
+            idle_aggregates: Vec::new(),
+            idle_partials: Vec::new(),
+            pool: Pool::default(),
+            counters: Counters::new(nodes),
+            now_us: 0,
+            zero: Duration::ZERO,
+            rng: fastrand::Rng::with_seed(seed),
+            draining: false,
+            dirty_pipes: Vec::new(),
+            dirty_clients: Vec::new(),
+            todo: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Sets the worker's clock: µs since the process started, the same for all workers.
+    #[inline]
+    pub fn set_now(&mut self, now_us: u64) {
+        self.now_us = now_us;
+    }
+
+    /// Sets the wall clock that belongs to the worker's clock: time since 1970.
+    pub fn set_wall_clock(&mut self, now: Duration) {
+        self.zero = now.saturating_sub(Duration::from_micros(self.now_us));
+    }
+
+    /// Plans from now on with `snapshot`. Its nodes must be the same ones, in the same order.
+    pub fn publish(&mut self, snapshot: Snapshot) {
+        debug_assert_eq!(snapshot.topology.nodes.len(), self.links.len());
+        self.snapshot = snapshot;
+    }
+
+    /// What this worker plans with.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// This worker's numbers.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What is to be done by the shell since the last call.
+    pub fn take_todo(&mut self) -> Vec<Todo> {
+        std::mem::take(&mut self.todo)
+    }
+
+    /// Whether [`Core::take_todo`] has anything.
+    #[must_use]
+    #[inline]
+    pub fn has_todo(&self) -> bool {
+        !self.todo.is_empty()
+    }
+
+    /// Whether pipes or sessions have bytes to be written.
+    #[must_use]
+    #[inline]
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty_pipes.is_empty() || !self.dirty_clients.is_empty()
+    }
+
+    /// A pipe with bytes to be written; each is named once.
+    #[inline]
+    pub fn next_dirty_pipe(&mut self) -> Option<PipeId> {
+        let id = self.dirty_pipes.pop()?;
+        self.pipes[id.index()].dirty = false;
+        Some(id)
+    }
+
+    /// A session with bytes to be written, or that has to be looked at; each is named once.
+    #[inline]
+    pub fn next_dirty_client(&mut self) -> Option<ClientKey> {
+        let key = self.dirty_clients.pop()?;
+        if let Some(client) = self.client_mut(key) {
+            client.dirty = false;
+        }
+        Some(key)
+    }
+
+    /// The pipe `id`, its bytes to be written, and the pool that chunks return to.
+    pub fn pipe_out(&mut self, id: PipeId) -> (&mut Pipe, &mut Pool) {
+        (&mut self.pipes[id.index()], &mut self.pool)
+    }
+
+    /// The session `key`, its bytes to be written, and the pool that chunks return to.
+    pub fn client_out(&mut self, key: ClientKey) -> Option<(&mut Client, &mut Pool)> {
+        let client = self.clients.get_mut(key.index as usize).filter(|c| c.generation == key.generation)?;
+        Some((client, &mut self.pool))
+    }
+
+    /// Where chunks come from.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
+    /// Counts `sent` bytes written to a session's client.
+    #[inline]
+    pub fn client_wrote(&mut self, sent: usize) {
+        self.counters.client_out += sent as u64;
+    }
+
+    /// Counts `sent` bytes written to a node; sessions that waited for room may go on.
+    #[inline]
+    pub fn pipe_wrote(&mut self, id: PipeId, sent: usize) {
+        let pipe = &mut self.pipes[id.index()];
+        self.counters.nodes[pipe.node.index()].bytes_out += sent as u64;
+        if pipe.out.len() + sent >= self.settings.pipe.max_unsent / 2 {
+            // A large backlog moves: the node is slow, not silent.
+            pipe.progress_us = self.now_us;
+        }
+        self.wake_waiting(id);
+    }
+
+    #[inline]
+    fn client(&self, key: ClientKey) -> Option<&Client> {
+        self.clients.get(key.index as usize).filter(|client| client.generation == key.generation)
+    }
+
+    #[inline]
+    fn client_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
+        self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation)
+    }
+
+    #[inline]
+    fn mark_client(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key.index as usize).filter(|c| c.generation == key.generation)
+            && !client.dirty
+        {
+            client.dirty = true;
+            self.dirty_clients.push(key);
+        }
+    }
+
+    #[inline]
+    fn mark_pipe(&mut self, id: PipeId) {
+        let pipe = &mut self.pipes[id.index()];
+        if !pipe.dirty {
+            pipe.dirty = true;
+            self.dirty_pipes.push(id);
+        }
+    }
+
+    /// Takes a new session in; the record's id must be fresh.
+    pub fn add_client(&mut self, record: Arc<Record>) -> ClientKey {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let authenticated = self.settings.requirepass.is_none();
+        self.counters.opened += 1;
+        self.registry.insert(Arc::clone(&record));
+        let index = self.clients.insert(Client::new(generation, record, authenticated)) as u32;
+        let key = ClientKey { index, generation };
+        if self.draining {
+            self.close_when_done(key, Closed::Shutdown);
+        }
+        key
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Forgets a session at once; replies that still come are dropped. The shell is told to close the socket.
+    pub fn drop_client(&mut self, key: ClientKey, why: Closed) {
+        if self.client(key).is_none() {
+            return;
+        }
+        let mut client = self.clients.remove(key.index as usize);
+        client.out.clear(&mut self.pool);
+        client.slots.clear(&mut self.pool);
+        self.registry.remove(client.record.id);
+        self.counters.closed[why as usize] += 1;
+        if matches!(why, Closed::Protocol | Closed::Output | Closed::Memory | Closed::CutReply) {
+            self.todo.push(Todo::Dropped(client.record.id, client.record.addr.clone(), why));
+        }
+        self.todo.push(Todo::Close(key));
+    }
+
+    /// Takes no more requests of a session and ends it when all its replies are written.
+    pub fn close_when_done(&mut self, key: ClientKey, why: Closed) {
+        if let Some(client) = self.client_mut(key) {
+            client.closing.get_or_insert(why);
+            client.partial = None;
+            self.mark_client(key);
+        }
+    }
+
+    /// Ends the sessions with these numbers (CLIENT KILL).
+    pub fn kill(&mut self, ids: &[u64]) {
+        let keys: Vec<ClientKey> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| ids.contains(&client.record.id))
+            .map(|(index, client)| ClientKey { index: index as u32, generation: client.generation })
+            .collect();
+        for key in keys {
+            self.drop_client(key, Closed::Killed);
+        }
+    }
+
+    /// From now on every session ends as soon as what it asked is answered.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        for key in self.client_keys() {
+            self.close_when_done(key, Closed::Shutdown);
+        }
+    }
+
+    fn client_keys(&self) -> Vec<ClientKey> {
+        let key = |(index, client): (usize, &Client)| ClientKey { index: index as u32, generation: client.generation };
+        self.clients.iter().map(key).collect()
+    }
+
+    /// What is to be done with a session after its replies were written as far as its socket takes them: it ends if it
+    /// is done or owes too much, or may go on if it was paused.
+    pub fn settle_client(&mut self, key: ClientKey) {
+        let (soft, hard, pending) = {
+            let session = &self.settings.session;
+            (session.soft_output, session.hard_output, session.max_pending)
+        };
+        let Some(client) = self.client_mut(key) else { return };
+        if client.is_done() {
+            let why = client.closing.unwrap_or(Closed::ByClient);
+            return self.drop_client(key, why);
+        }
+        let owed = client.owed();
+        if owed > hard && owed - client.last_reply.min(owed) > hard {
+            return self.drop_client(key, Closed::Output);
+        }
+        if client.pause == Pause::Replies && owed <= soft / 2 && client.slots.len() <= pending / 2 {
+            client.pause = Pause::No;
+            self.todo.push(Todo::Resume(key));
+        }
+    }
+
+    /// The time as entries carry it.
+    #[inline]
+    fn stamp(&self) -> u32 {
+        self.now_us as u32
+    }
+}
+
+/// Index of a protocol in [`Link::pipes`].
+fn proto_index(proto: Proto) -> usize {
+    match proto {
+        Proto::Resp2 => 0,
+        Proto::Resp3 => 1,
+    }
+}

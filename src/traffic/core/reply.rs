@@ -1,0 +1,226 @@
+//! A node's bytes: cut into replies, each handed to the slot or aggregate that waits for it.
+//!
+//! Replies are not decoded; only their end is looked for. A reply that comes in several reads is collected in the
+//! pipe's `begun`; past [`STREAM_FROM`] it is handed on as it arrives, so that a huge reply never has to fit anywhere.
+
+use super::Core;
+use crate::traffic::{
+    client::{ClientKey, Reply},
+    counters::Closed,
+    merge::State as PartState,
+    pipe::{
+        Entry, Owner, PipeId,
+        chunk::{Chunk, Slice},
+    },
+    refusal::Refusal,
+    resp::reply::{FramingError, ReplyScanner},
+};
+
+/// An unfinished reply of at least this many bytes is handed on in parts.
+const STREAM_FROM: usize = 256 << 10;
+
+/// Parts of an unfinished reply from this size on are kept by reference, smaller ones are copied.
+const KEEP_FROM: usize = 4 << 10;
+
+/// Why a node's bytes could not be understood.
+#[derive(Debug)]
+pub enum Nonsense {
+    /// They are no RESP.
+    Framing(FramingError),
+    /// A reply without a request.
+    Unasked,
+}
+
+impl std::fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Framing(error) => write!(f, "it does not speak RESP ({error})"),
+            Self::Unasked => f.write_str("it sent a reply to no request"),
+        }
+    }
+}
+
+impl Core {
+    /// Takes the first `len` bytes of `chunk`, read from a pipe's connection.
+    ///
+    /// # Errors
+    /// The bytes are no replies: the connection must not be used any more.
+    pub fn feed_node(&mut self, id: PipeId, chunk: &Chunk, len: usize) -> Result<(), Nonsense> {
+        let now_us = self.now_us;
+        let pipe = &mut self.pipes[id.index()];
+        let node = pipe.node.index();
+        pipe.progress_us = now_us;
+        self.counters.nodes[node].bytes_in += len as u64;
+        let mut scanner = std::mem::replace(&mut pipe.scanner, ReplyScanner::new());
+        let mut at = 0;
+        let mut result = Ok(());
+        while at < len {
+            match scanner.scan(&chunk[at..len], &self.settings.limits) {
+                Ok(Some(used)) => {
+                    let kind = scanner.kind();
+                    if kind == b'>' {
+                        // A push that nobody asked for is no reply.
+                        let pipe = &mut self.pipes[id.index()];
+                        pipe.begun.clear(&mut self.pool);
+                    } else if !self.complete(id, chunk, at, at + used, kind) {
+                        result = Err(Nonsense::Unasked);
+                        break;
+                    }
+                    at += used;
+                }
+                Ok(None) => {
+                    let push = scanner.kind() == b'>';
+                    self.begin(id, chunk, at, len, push);
+                    break;
+                }
+                Err(error) => {
+                    result = Err(Nonsense::Framing(error));
+                    break;
+                }
+            }
+        }
+        self.pipes[id.index()].scanner = scanner;
+        self.wake_waiting(id);
+        result
+    }
+
+    /// The reply that ends with bytes `start..end` of `chunk` is complete. Returns whether anybody had asked.
+    #[inline]
+    fn complete(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize, kind: u8) -> bool {
+        let pipe = &mut self.pipes[id.index()];
+        let Some(entry) = pipe.answered() else { return false };
+        let counters = &mut self.counters.nodes[pipe.node.index()];
+        counters.observe((self.now_us as u32).wrapping_sub(entry.sent_us));
+        if kind == b'-' || kind == b'!' {
+            self.counters.node_errors += 1;
+        }
+        if pipe.begun.is_empty() && !pipe.streaming {
+            self.deliver(entry, Reply::Frame(chunk, start, end));
+            return true;
+        }
+        pipe.streaming = false;
+        let mut whole = std::mem::take(&mut pipe.begun);
+        if end - start < KEEP_FROM {
+            whole.push(&chunk[start..end]);
+        } else {
+            whole.push_slice(Slice::new(chunk, start, end));
+        }
+        self.deliver(entry, Reply::Rope(&mut whole));
+        // Its buffer serves the next unfinished reply.
+        whole.shrink();
+        self.pipes[id.index()].begun = whole;
+        true
+    }
+
+    /// Bytes `start..end` of `chunk` are the beginning or the middle of a reply.
+    fn begin(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize, push: bool) {
+        let pipe = &mut self.pipes[id.index()];
+        if push {
+            return;
+        }
+        if end - start < KEEP_FROM {
+            pipe.begun.push(&chunk[start..end]);
+        } else {
+            pipe.begun.push_slice(Slice::new(chunk, start, end));
+        }
+        let Some(entry) = pipe.inflight.front().copied() else { return };
+        if pipe.begun.len() < STREAM_FROM || entry.owner == Owner::Part {
+            return;
+        }
+        pipe.streaming = true;
+        let mut part = std::mem::take(&mut pipe.begun);
+        let key = ClientKey { index: entry.index, generation: entry.generation };
+        match self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation) {
+            Some(client) if entry.owner == Owner::Client => {
+                client.grow(entry.seq, &mut part, &mut self.pool);
+                self.mark_client(key);
+            }
+            _ => part.clear(&mut self.pool),
+        }
+    }
+
+    /// Hands a whole reply to whoever waits for it.
+    #[inline]
+    fn deliver(&mut self, entry: Entry, reply: Reply<'_>) {
+        match entry.owner {
+            Owner::Client => {
+                let key = ClientKey { index: entry.index, generation: entry.generation };
+                self.fill(key, entry.seq, reply);
+            }
+            Owner::Part => {
+                let id = entry.index as usize;
+                let waits =
+                    |aggregate: &&mut crate::traffic::merge::Aggregate| aggregate.generation == entry.generation;
+                if let Some(aggregate) = self.aggregates.get_mut(id).filter(waits) {
+                    let complete = aggregate.note(entry.seq, PartState::Replied, |out| match &reply {
+                        Reply::Frame(chunk, start, end) => out.extend_from_slice(&chunk[*start..*end]),
+                        Reply::Bytes(bytes) => out.extend_from_slice(bytes),
+                        Reply::Rope(rope) => rope.copy_to(out),
+                    });
+                    if complete {
+                        self.finish_aggregate(id);
+                    }
+                }
+                if let Reply::Rope(rope) = reply {
+                    rope.clear(&mut self.pool);
+                }
+            }
+            Owner::Nobody => {
+                if let Reply::Rope(rope) = reply {
+                    rope.clear(&mut self.pool);
+                }
+            }
+        }
+    }
+
+    /// Puts a reply into its slot, or drops it if the session is gone.
+    #[inline]
+    pub(super) fn fill(&mut self, key: ClientKey, seq: u32, reply: Reply<'_>) {
+        match self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation) {
+            Some(client) => {
+                client.fill(seq, reply, &mut self.pool);
+                if !client.dirty {
+                    client.dirty = true;
+                    self.dirty_clients.push(key);
+                }
+            }
+            None => {
+                if let Reply::Rope(rope) = reply {
+                    rope.clear(&mut self.pool);
+                }
+            }
+        }
+    }
+
+    /// There will be no reply to `entry`: the refusal takes its place.
+    pub(super) fn fail(&mut self, entry: Entry, refusal: &Refusal<'_>) {
+        self.counters.refusals[refusal.kind() as usize] += 1;
+        match entry.owner {
+            Owner::Client => {
+                let key = ClientKey { index: entry.index, generation: entry.generation };
+                let Some(client) = self.clients.get_mut(key.index as usize).filter(|c| c.generation == key.generation)
+                else {
+                    return;
+                };
+                if client.slots.is_cut_at(entry.seq) {
+                    // Half of the reply has left: no error can follow it.
+                    return self.drop_client(key, Closed::CutReply);
+                }
+                client.slots.rewind(entry.seq, &mut self.pool);
+                let mut text = Vec::new();
+                refusal.write(&mut text);
+                self.fill(key, entry.seq, Reply::Bytes(&text));
+            }
+            Owner::Part => {
+                let id = entry.index as usize;
+                let Some(aggregate) = self.aggregates.get_mut(id).filter(|a| a.generation == entry.generation) else {
+                    return;
+                };
+                if aggregate.note(entry.seq, PartState::Failed, |out| refusal.write(out)) {
+                    self.finish_aggregate(id);
+                }
+            }
+            Owner::Nobody => {}
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! A session's bytes: cut into requests, each handed to [`super::dispatch`].
+//!
+//! The bytes are scanned where the read left them; only an unfinished tail is copied to the session. A session that
+//! owes too much, or needs a full pipe, is paused: the rest of its bytes waits in `partial`, its socket is not read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Core, Todo};
+use crate::traffic::{
+    client::{ClientKey, Partial, Pause, ReplyMode},
+    command::{Found, Local, Reason, Route, Row},
+    counters::Closed,
+    pipe::PipeId,
+    refusal::Refusal,
+    resp::{
+        inline,
+        request::{Arg, Scan, Scanner},
+    },
+};
+
+/// A request at least this long goes to its pipe by reference.
+const BLOB_FROM: usize = 32 << 10;
+
+/// One request, as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// All its bytes.
+    pub(super) bytes: &'a [u8],
+    /// Its arguments, the command's name first; at least one.
+    pub(super) args: &'a [Arg],
+    /// The same bytes as a reference, when they are many.
+    pub(super) blob: Option<&'a Bytes>,
+}
+
+impl<'a> Request<'a> {
+    /// Argument `index`; empty if there is none.
+    pub(super) fn arg(&self, index: usize) -> &'a [u8] {
+        self.args.get(index).map_or(&[], |arg| arg.of(self.bytes))
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It has its slot.
+    Yes,
+    /// Nothing was done: this pipe is full.
+    Full(PipeId),
+}
+
+impl Core {
+    /// Takes bytes that a session's client sent.
+    pub fn feed_client(&mut self, key: ClientKey, bytes: &[u8]) {
+        self.counters.client_in += bytes.len() as u64;
+        let now_us = self.now_us;
+        let Some(client) = self.client_mut(key) else { return };
+        client.record.touched(now_us);
+        match client.partial.take() {
+            None if bytes.is_empty() => {}
+            None => {
+                let mut scanner = std::mem::take(&mut self.scratch.scanner);
+                let used = self.take_requests(key, bytes, None, &mut scanner);
+                if used < bytes.len() {
+                    let mut partial = self.idle_partials.pop().unwrap_or_default();
+                    partial.input.extend_from_slice(&bytes[used..]);
+                    std::mem::swap(&mut partial.scanner, &mut scanner);
+                    self.keep_partial(key, partial);
+                }
+                scanner.reset();
+                self.scratch.scanner = scanner;
+            }
+            Some(mut partial) => {
+                partial.input.extend_from_slice(bytes);
+                self.continue_partial(key, partial);
+            }
+        }
+    }
+
+    /// Goes on with a session that was paused.
+    pub fn resume_client(&mut self, key: ClientKey) {
+        if let Some(client) = self.client_mut(key)
+            && client.pause == Pause::No
+            && let Some(partial) = client.partial.take()
+        {
+            self.continue_partial(key, partial);
+        }
+    }
+
+    /// Whether a session's socket is to be read: it is not while it is paused or about to end.
+    #[must_use]
+    pub fn wants_input(&self, key: ClientKey) -> bool {
+        self.client(key).is_some_and(|client| client.pause == Pause::No && client.closing.is_none())
+    }
+
+    /// The client has closed its side: what it asked is still answered.
+    pub fn client_ended(&mut self, key: ClientKey) {
+        self.close_when_done(key, Closed::ByClient);
+    }
+
+    fn continue_partial(&mut self, key: ClientKey, mut partial: Box<Partial>) {
+        if partial.input.len() < BLOB_FROM {
+            let input = std::mem::take(&mut partial.input);
+            let used = self.take_requests(key, &input, None, &mut partial.scanner);
+            partial.input = input;
+            partial.input.drain(..used);
+        } else {
+            // Large requests leave by reference. Taken back unchanged when none was complete: no byte is copied then.
+            let whole = Bytes::from(std::mem::take(&mut partial.input));
+            let used = self.take_requests(key, &whole, Some(&whole), &mut partial.scanner);
+            partial.input = if used == 0 { Vec::from(whole) } else { whole[used..].to_vec() };
+        }
+        if partial.input.is_empty() {
+            if partial.input.capacity() <= 16 << 10 && self.idle_partials.len() < 64 {
+                partial.scanner.reset();
+                self.idle_partials.push(partial);
+            }
+        } else {
+            self.keep_partial(key, partial);
+        }
+    }
+
+    fn keep_partial(&mut self, key: ClientKey, partial: Box<Partial>) {
+        if let Some(client) = self.client_mut(key)
+            && client.closing.is_none()
+        {
+            client.partial = Some(partial);
+        }
+    }
+
+    /// Takes the complete requests at the front of `buf`; returns how many bytes they are.
+    fn take_requests(&mut self, key: ClientKey, buf: &[u8], whole: Option<&Bytes>, scanner: &mut Scanner) -> usize {
+        let settings = Arc::clone(&self.settings);
+        let table = Arc::clone(&self.snapshot.table);
+        let mut at = 0;
+        while at < buf.len() {
+            let Some(client) = self.client_mut(key) else { return buf.len() };
+            if client.closing.is_some() {
+                return buf.len();
+            }
+            if client.slots.len() >= settings.session.max_pending || client.owed() > settings.session.soft_output {
+                client.pause = Pause::Replies;
+                // What is owed may have been written already when this is called from the flush.
+                self.mark_client(key);
+                break;
+            }
+            let authenticated = client.authenticated;
+            let (len, taken) = match scanner.scan(&buf[at..], &settings.limits, authenticated) {
+                Ok(Scan::Incomplete) => break,
+                Ok(Scan::Command { len }) => {
+                    let bytes = &buf[at..at + len];
+                    let blob = whole.filter(|_| len >= BLOB_FROM).map(|whole| whole.slice(at..at + len));
+                    let request = Request { bytes, args: scanner.args(), blob: blob.as_ref() };
+                    (len, if request.args.is_empty() { Taken::Yes } else { self.request(key, request, &table) })
+                }
+                Ok(Scan::Inline { len, line }) => (len, self.inline_request(key, &buf[at..][line], &table)),
+                Err(error) => {
+                    self.refuse(key, &Refusal::Protocol(&error.to_string()));
+                    self.close_when_done(key, Closed::Protocol);
+                    return buf.len();
+                }
+            };
+            match taken {
+                Taken::Yes => at += len,
+                Taken::Full(pipe) => {
+                    scanner.reset();
+                    self.wait_for(key, pipe);
+                    break;
+                }
+            }
+        }
+        at
+    }
+
+    /// A request typed as a line: rewritten as an array, then like any other.
+    fn inline_request(&mut self, key: ClientKey, line: &[u8], table: &crate::traffic::command::Table) -> Taken {
+        let mut text = std::mem::take(&mut self.scratch.inline);
+        let mut scanner = std::mem::take(&mut self.scratch.inline_scanner);
+        let taken = match inline::split(line, &mut text) {
+            Ok(0) => Taken::Yes,
+            Ok(_) => {
+                scanner.reset();
+                match scanner.scan(&text, &self.settings.limits, true) {
+                    Ok(Scan::Command { len }) => {
+                        let request = Request { bytes: &text[..len], args: scanner.args(), blob: None };
+                        self.request(key, request, table)
+                    }
+                    _ => Taken::Yes,
+                }
+            }
+            Err(error) => {
+                self.refuse(key, &Refusal::Protocol(&error.to_string()));
+                self.close_when_done(key, Closed::Protocol);
+                Taken::Yes
+            }
+        };
+        self.scratch.inline = text;
+        self.scratch.inline_scanner = scanner;
+        taken
+    }
+
+    /// One request: found in the table, checked as Redis checks it, and sent, answered or refused.
+    #[inline]
+    fn request(&mut self, key: ClientKey, request: Request<'_>, table: &crate::traffic::command::Table) -> Taken {
+        let name = request.arg(0);
+        let row = match table.find(name, request.args.get(1).map(|arg| arg.of(request.bytes))) {
+            Found::Row(row) => row,
+            Found::UnknownSub(container) => return self.unknown_sub(key, request, container),
+            Found::Unknown => return self.unknown(key, request),
+        };
+        let Some(client) = self.client(key) else { return Taken::Yes };
+        client.record.command.store(u32::from(row.id), std::sync::atomic::Ordering::Relaxed);
+        if !client.authenticated && !is_open_to_all(row) {
+            self.refuse(key, &Refusal::NoAuth);
+            return Taken::Yes;
+        }
+        if !row.arity_ok(request.args.len()) {
+            self.refuse(key, &Refusal::Arity(&row.name));
+            return Taken::Yes;
+        }
+        let taken = match row.route {
+            Route::Keys => self.by_keys(key, request, row),
+            Route::Split(how) => self.split(key, request, row, how),
+            Route::All(how) => self.all(key, request, row, how),
+            Route::Any => self.any(key, request, row),
+            Route::Scan => self.scan(key, request),
+            Route::Info => self.info(key, request, row),
+            Route::Local(which) => {
+                self.local(key, request, row, which, table);
+                Taken::Yes
+            }
+            Route::Refuse(reason) => {
+                self.refuse_for(key, row, reason);
+                Taken::Yes
+            }
+        };
+        if taken == Taken::Yes {
+            self.counters.requests += 1;
+        }
+        taken
+    }
+
+    fn refuse_for(&mut self, key: ClientKey, row: &Row, reason: Reason) {
+        let refusal = match reason {
+            Reason::Pinned => Refusal::Pinned(&row.name),
+            Reason::OneNode => Refusal::OneNode(&row.name),
+            Reason::Cluster => Refusal::NoCluster,
+            Reason::Internal => Refusal::Internal(&row.name),
+        };
+        self.refuse(key, &refusal);
+    }
+
+    /// A subcommand that the table lacks: the nodes' answer if they have the command, else Redis's text.
+    fn unknown_sub(&mut self, key: ClientKey, request: Request<'_>, container: &Row) -> Taken {
+        if self.client(key).is_some_and(|client| !client.authenticated) {
+            self.refuse(key, &Refusal::NoAuth);
+        } else {
+            let command = container.name.to_ascii_uppercase();
+            self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
+        }
+        Taken::Yes
+    }
+
+    fn unknown(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
+        if self.client(key).is_some_and(|client| !client.authenticated) {
+            self.refuse(key, &Refusal::NoAuth);
+            return Taken::Yes;
+        }
+        // Redis prints arguments until about 128 bytes are used up.
+        let mut shown = String::new();
+        for index in 1..request.args.len() {
+            if shown.len() >= 128 {
+                break;
+            }
+            let arg = request.arg(index);
+            let arg = &arg[..arg.len().min(128 - shown.len())];
+            shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
+        }
+        self.refuse(key, &Refusal::UnknownCommand(request.arg(0), &shown));
+        Taken::Yes
+    }
+
+    /// Whether the next request's reply is wanted; each request asks once.
+    #[inline]
+    pub(super) fn takes_reply(&mut self, key: ClientKey) -> bool {
+        let Some(client) = self.client_mut(key) else { return false };
+        match client.reply_mode {
+            ReplyMode::On => true,
+            ReplyMode::Off => false,
+            ReplyMode::SkipNext => {
+                client.reply_mode = ReplyMode::On;
+                false
+            }
+        }
+    }
+
+    /// Answers the session's next request with what `write` appends.
+    pub(super) fn answer(&mut self, key: ClientKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let wanted = self.takes_reply(key);
+        let mut text = std::mem::take(&mut self.scratch.text);
+        text.clear();
+        write(&mut text);
+        if wanted && let Some(client) = self.clients.get_mut(key.index as usize) {
+            client.reply_now(&text, &mut self.pool);
+            self.mark_client(key);
+        }
+        if text.capacity() > 64 << 10 {
+            text = Vec::new();
+        }
+        self.scratch.text = text;
+    }
+
+    /// Answers the session's next request with a refusal.
+    pub(super) fn refuse(&mut self, key: ClientKey, refusal: &Refusal<'_>) {
+        self.counters.refusals[refusal.kind() as usize] += 1;
+        self.answer(key, |out| refusal.write(out));
+    }
+
+    /// The session goes on when this pipe has room.
+    fn wait_for(&mut self, key: ClientKey, pipe: PipeId) {
+        if let Some(client) = self.client_mut(key) {
+            client.pause = Pause::Pipe;
+            self.pipes[pipe.index()].waiting.push(key);
+        }
+    }
+
+    /// Lets sessions go on that waited for this pipe, once it is half empty.
+    #[inline]
+    pub(super) fn wake_waiting(&mut self, id: PipeId) {
+        let limits = &self.settings.pipe;
+        let pipe = &mut self.pipes[id.index()];
+        if pipe.waiting.is_empty()
+            || pipe.inflight.len() > limits.max_in_flight / 2
+            || pipe.out.len() > limits.max_unsent / 2
+        {
+            return;
+        }
+        for key in std::mem::take(&mut pipe.waiting) {
+            if let Some(client) = self.client_mut(key)
+                && client.pause == Pause::Pipe
+            {
+                client.pause = Pause::No;
+                self.todo.push(Todo::Resume(key));
+            }
+        }
+    }
+}
+
+/// What a client may say before it has given the password.
+fn is_open_to_all(row: &Row) -> bool {
+    matches!(row.route, Route::Local(Local::Auth | Local::Hello | Local::Quit | Local::Reset))
+}

@@ -1,0 +1,250 @@
+//! What a worker counts, and how others read it.
+//!
+//! The worker owns plain numbers ([`Counters`]) and touches no atomic per request. Once per tick it copies them into
+//! [`Published`], a block of relaxed atomics that the metrics scrape and `INFO` of any worker read. All counters only
+//! grow (Prometheus counters); gauges are marked so.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::refusal::Kind;
+
+/// Number of latency buckets: bucket `i` holds latencies below `2^(i+4)` µs, the last one everything above.
+pub const LATENCY_BUCKETS: usize = 21;
+
+/// Upper bound of latency bucket `i`, in µs; `None` for the last one.
+#[must_use]
+pub fn latency_bound_us(bucket: usize) -> Option<u64> {
+    (bucket + 1 < LATENCY_BUCKETS).then(|| 1 << (bucket + 4))
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The client closed it, or said QUIT.
+    ByClient,
+    /// It broke the protocol.
+    Protocol,
+    /// It did not read its replies: the hard output limit was passed.
+    Output,
+    /// The process holds more bytes than it may, and this session held the most.
+    Memory,
+    /// No request for the idle timeout.
+    Idle,
+    /// `CLIENT KILL`.
+    Killed,
+    /// A reply broke off half-way because its node's connection was lost.
+    CutReply,
+    /// Circlet is shutting down.
+    Shutdown,
+}
+
+impl Closed {
+    /// All reasons, in the order of their index.
+    pub const ALL: [Self; 8] = [
+        Self::ByClient,
+        Self::Protocol,
+        Self::Output,
+        Self::Memory,
+        Self::Idle,
+        Self::Killed,
+        Self::CutReply,
+        Self::Shutdown,
+    ];
+
+    /// The reason as a metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ByClient => "client",
+            Self::Protocol => "protocol",
+            Self::Output => "output_limit",
+            Self::Memory => "memory_limit",
+            Self::Idle => "idle",
+            Self::Killed => "killed",
+            Self::CutReply => "cut_reply",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// One worker's own numbers.
+#[derive(Debug)]
+pub struct Counters {
+    /// Requests read from clients.
+    pub requests: u64,
+    /// Error replies that Circlet itself gave, by [`Kind`].
+    pub refusals: [u64; Kind::COUNT],
+    /// Error replies passed on from nodes.
+    pub node_errors: u64,
+    /// Bytes read from clients.
+    pub client_in: u64,
+    /// Bytes written to clients.
+    pub client_out: u64,
+    /// Sessions accepted.
+    pub opened: u64,
+    /// Sessions ended, by [`Closed`].
+    pub closed: [u64; Closed::ALL.len()],
+    /// Gauge: bytes held for clients and nodes.
+    pub buffered: u64,
+    /// Per node.
+    pub nodes: Vec<NodeCounters>,
+}
+
+/// What a worker counts per node.
+#[derive(Clone, Debug, Default)]
+pub struct NodeCounters {
+    /// Gauge: whether this worker can use the node.
+    pub up: bool,
+    /// Gauge: requests sent and not yet answered.
+    pub in_flight: u64,
+    /// Gauge: open connections.
+    pub connections: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that got no reply in time.
+    pub timeouts: u64,
+    /// Reads sent a second time after their connection was lost.
+    pub retries: u64,
+    /// Connections that were lost or could not be opened.
+    pub failures: u64,
+    /// Bytes read from the node.
+    pub bytes_in: u64,
+    /// Bytes written to the node.
+    pub bytes_out: u64,
+    /// Replies by latency, see [`latency_bound_us`].
+    pub latency: [u64; LATENCY_BUCKETS],
+    /// Sum of all latencies, µs.
+    pub latency_sum_us: u64,
+}
+
+impl NodeCounters {
+    /// Counts one reply that took `us` µs.
+    pub fn observe(&mut self, us: u32) {
+        let bucket = (32 - (us >> 4).leading_zeros()) as usize;
+        self.latency[bucket.min(LATENCY_BUCKETS - 1)] += 1;
+        self.latency_sum_us += u64::from(us);
+    }
+}
+
+impl Counters {
+    /// Counters of a worker over `nodes` nodes.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            requests: 0,
+            refusals: [0; Kind::COUNT],
+            node_errors: 0,
+            client_in: 0,
+            client_out: 0,
+            opened: 0,
+            closed: [0; Closed::ALL.len()],
+            buffered: 0,
+            nodes: vec![NodeCounters::default(); nodes],
+        }
+    }
+}
+
+/// One worker's numbers as others see them, at most one tick old.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// See [`Counters::requests`].
+    pub requests: AtomicU64,
+    /// See [`Counters::refusals`].
+    pub refusals: [AtomicU64; Kind::COUNT],
+    /// See [`Counters::node_errors`].
+    pub node_errors: AtomicU64,
+    /// See [`Counters::client_in`].
+    pub client_in: AtomicU64,
+    /// See [`Counters::client_out`].
+    pub client_out: AtomicU64,
+    /// See [`Counters::opened`].
+    pub opened: AtomicU64,
+    /// See [`Counters::closed`].
+    pub closed: [AtomicU64; Closed::ALL.len()],
+    /// See [`Counters::buffered`].
+    pub buffered: AtomicU64,
+    /// Per node.
+    pub nodes: Vec<PublishedNode>,
+}
+
+/// One worker's numbers about one node.
+#[derive(Debug, Default)]
+pub struct PublishedNode {
+    /// See [`NodeCounters::up`].
+    pub up: AtomicBool,
+    /// See [`NodeCounters::in_flight`].
+    pub in_flight: AtomicU64,
+    /// See [`NodeCounters::connections`].
+    pub connections: AtomicU64,
+    /// See [`NodeCounters::requests`].
+    pub requests: AtomicU64,
+    /// See [`NodeCounters::timeouts`].
+    pub timeouts: AtomicU64,
+    /// See [`NodeCounters::retries`].
+    pub retries: AtomicU64,
+    /// See [`NodeCounters::failures`].
+    pub failures: AtomicU64,
+    /// See [`NodeCounters::bytes_in`].
+    pub bytes_in: AtomicU64,
+    /// See [`NodeCounters::bytes_out`].
+    pub bytes_out: AtomicU64,
+    /// See [`NodeCounters::latency`].
+    pub latency: [AtomicU64; LATENCY_BUCKETS],
+    /// See [`NodeCounters::latency_sum_us`].
+    pub latency_sum_us: AtomicU64,
+}
+
+impl Published {
+    /// An all-zero block over `nodes` nodes.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self { nodes: (0..nodes).map(|_| PublishedNode::default()).collect(), ..Self::default() }
+    }
+
+    /// Copies `counters` in; called by the owning worker once per tick.
+    pub fn store(&self, counters: &Counters) {
+        self.requests.store(counters.requests, Relaxed);
+        store_all(&self.refusals, &counters.refusals);
+        self.node_errors.store(counters.node_errors, Relaxed);
+        self.client_in.store(counters.client_in, Relaxed);
+        self.client_out.store(counters.client_out, Relaxed);
+        self.opened.store(counters.opened, Relaxed);
+        store_all(&self.closed, &counters.closed);
+        self.buffered.store(counters.buffered, Relaxed);
+        for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
+            shared.up.store(own.up, Relaxed);
+            shared.in_flight.store(own.in_flight, Relaxed);
+            shared.connections.store(own.connections, Relaxed);
+            shared.requests.store(own.requests, Relaxed);
+            shared.timeouts.store(own.timeouts, Relaxed);
+            shared.retries.store(own.retries, Relaxed);
+            shared.failures.store(own.failures, Relaxed);
+            shared.bytes_in.store(own.bytes_in, Relaxed);
+            shared.bytes_out.store(own.bytes_out, Relaxed);
+            store_all(&shared.latency, &own.latency);
+            shared.latency_sum_us.store(own.latency_sum_us, Relaxed);
+        }
+    }
+}
+
+fn store_all(shared: &[AtomicU64], own: &[u64]) {
+    for (shared, own) in shared.iter().zip(own) {
+        shared.store(*own, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_falls_into_the_bucket_below_whose_bound_it_lies() {
+        for us in [0, 1, 15, 16, 17, 31, 32, 1_000, 65_535, 1 << 23, u32::MAX] {
+            let mut node = NodeCounters::default();
+            node.observe(us);
+            let bucket = node.latency.iter().position(|n| *n == 1).unwrap();
+            assert!(latency_bound_us(bucket).is_none_or(|bound| u64::from(us) < bound), "{us} in {bucket}");
+            assert!(bucket == 0 || latency_bound_us(bucket - 1).unwrap() <= u64::from(us), "{us} in {bucket}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Replies of several nodes become one.
+//!
+//! ```text
+//!  Split, All, SCAN ─► Aggregate: parts sent ─► each reply or failure noted ─► last one: finish() ─► the session's slot
+//! ```
+//! An [`Aggregate`] holds the parts of one request; [`finish`] writes the whole reply. What a part's failure does is
+//! chosen per command: a multi-key read obeys `partial_reads`, INFO tells what it can, everything else answers the first
+//! error, with the node's name. Whether a part failed is a state, never read from its text. Bounded by the request that
+//! made it and by `max_buffered`. Pure.
+
+pub mod gather;
+pub mod info;
+pub mod scan;
+
+use super::{
+    client::ClientKey,
+    command::{Gather, Split},
+    resp::{Limits, Proto, encode},
+    route::{NodeId, Topology},
+    settings::PartialReads,
+};
+
+/// What the parts make together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A multi-key command, cut by node.
+    Split(Split),
+    /// The same command at every node.
+    All(Gather),
+    /// One step of SCAN at one node.
+    Scan,
+    /// INFO of all nodes.
+    Info {
+        /// With Circlet's own section.
+        own: bool,
+    },
+}
+
+/// How far a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No reply yet.
+    Pending,
+    /// The node's reply, whatever it says.
+    Replied,
+    /// No reply: the node is down, silent or lost. The bytes are Circlet's error line.
+    Failed,
+}
+
+/// One node's part.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// The node.
+    pub node: NodeId,
+    /// How far it is.
+    pub state: State,
+    start: usize,
+    end: usize,
+}
+
+/// A request whose reply several nodes make together.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// Generation of its place in the worker's table.
+    pub generation: u32,
+    /// The session that asked.
+    pub client: ClientKey,
+    /// Its slot.
+    pub seq: u32,
+    /// How the parts are put together.
+    pub kind: Kind,
+    /// Protocol of the reply.
+    pub proto: Proto,
+    /// The command only reads, so that `partial_reads` applies.
+    pub reads: bool,
+    /// The parts, in the order they were sent.
+    pub parts: Vec<Part>,
+    /// For [`Split::Values`]: the part that holds each key's value, in key order.
+    pub order: Vec<u16>,
+    /// Parts without reply.
+    pub missing: usize,
+    /// All replies, one after the other.
+    buf: Vec<u8>,
+}
+
+impl Aggregate {
+    /// An empty one, to be prepared.
+    #[must_use]
+    pub fn new(client: ClientKey) -> Self {
+        Self {
+            generation: 0,
+            client,
+            seq: 0,
+            kind: Kind::Scan,
+            proto: Proto::Resp2,
+            reads: false,
+            parts: Vec::new(),
+            order: Vec::new(),
+            missing: 0,
+            buf: Vec::new(),
+        }
+    }
+
+    /// Makes it ready for another request, keeping its memory unless that is large.
+    pub fn recycle(&mut self) {
+        self.parts.clear();
+        self.order.clear();
+        self.buf.clear();
+        self.missing = 0;
+        if self.buf.capacity() > 64 << 10 {
+            self.buf = Vec::new();
+        }
+        if self.order.capacity() > 4 << 10 {
+            self.order = Vec::new();
+        }
+    }
+
+    /// Adds a part; returns its number.
+    pub fn add_part(&mut self, node: NodeId) -> u32 {
+        self.parts.push(Part { node, state: State::Pending, start: 0, end: 0 });
+        self.missing += 1;
+        (self.parts.len() - 1) as u32
+    }
+
+    /// Notes what became of part `part`: `write` appends its bytes. Returns whether it was the last.
+    pub fn note(&mut self, part: u32, state: State, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let start = self.buf.len();
+        if let Some(part) = self.parts.get_mut(part as usize)
+            && part.state == State::Pending
+        {
+            write(&mut self.buf);
+            *part = Part { state, start, end: self.buf.len(), ..*part };
+            self.missing -= 1;
+        }
+        self.missing == 0
+    }
+
+    /// The bytes of `part`.
+    #[must_use]
+    pub fn bytes(&self, part: &Part) -> &[u8] {
+        &self.buf[part.start..part.end]
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Whether `part` has no usable reply: Circlet's refusal, or the node's own error.
+    fn is_error(&self, part: &Part) -> bool {
+        part.state == State::Failed || self.bytes(part).first() == Some(&b'-')
+    }
+}
+
+/// What [`finish`] must know beside the parts.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// For the nodes' names and the owners of keys.
+    pub topology: &'a Topology,
+    /// What a missing part of a multi-key read is.
+    pub partial_reads: PartialReads,
+    /// Bounds of frames.
+    pub limits: &'a Limits,
+    /// A random number, for RANDOMKEY.
+    pub random: u64,
+    /// The ready `# Circlet` section of INFO; empty if it was not asked for.
+    pub circlet_info: &'a str,
+}
+
+/// Appends the whole reply of a complete aggregate.
+pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+    debug_assert_eq!(aggregate.missing, 0);
+    match aggregate.kind {
+        Kind::Split(Split::Values) => gather::values(aggregate, cx, out),
+        Kind::Split(Split::Sum) | Kind::All(Gather::Sum) => gather::sum(aggregate, cx, out),
+        Kind::Split(Split::Pairs) | Kind::All(Gather::Ok | Gather::First) => gather::all_succeed(aggregate, cx, out),
+        Kind::All(Gather::Min) => gather::min(aggregate, cx, out),
+        Kind::All(Gather::And) => gather::and(aggregate, cx, out),
+        Kind::All(Gather::Join) => gather::join(aggregate, cx, out),
+        Kind::All(Gather::Keys) => gather::keys(aggregate, cx, out),
+        Kind::All(Gather::RandomKey) => gather::random_key(aggregate, cx, out),
+        Kind::All(Gather::AnyOk) => gather::any_ok(aggregate, cx, out),
+        Kind::Scan => scan::finish(aggregate, cx, out),
+        Kind::Info { .. } => finish_info(aggregate, cx, out),
+    }
+}
+
+/// INFO of the nodes that answered; what the others miss stands in the `# Circlet` section.
+fn finish_info(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+    let parts: Vec<(&str, &[u8])> = aggregate
+        .parts
+        .iter()
+        .filter(|part| !aggregate.is_error(part))
+        .filter_map(|part| Some((cx.topology.node(part.node).name.as_str(), info_text(aggregate.bytes(part))?)))
+        .collect();
+    let refused = aggregate.parts.iter().find(|part| aggregate.is_error(part));
+    if parts.is_empty()
+        && cx.circlet_info.is_empty()
+        && let Some(part) = refused
+    {
+        return gather::error_of(aggregate, part, cx, out);
+    }
+    let mut text = Vec::new();
+    info::merge(&parts, cx.circlet_info, &mut text);
+    encode::verbatim_text(out, &String::from_utf8_lossy(&text), aggregate.proto);
+}
+
+/// The text inside a bulk or verbatim frame.
+fn info_text(frame: &[u8]) -> Option<&[u8]> {
+    let header = frame.iter().position(|byte| *byte == b'\n')? + 1;
+    let text = frame.get(header..frame.len().checked_sub(2)?)?;
+    match frame.first()? {
+        b'$' => Some(text),
+        b'=' => text.get(4..),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+    use crate::traffic::route::{Address, Epoch, Node, Ring};
+
+    pub(crate) fn topology(names: &[&str]) -> Topology {
+        let nodes: Vec<Node> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| Node {
+                name: (*name).to_owned(),
+                address: Address::Tcp { host: "127.0.0.1".into(), port: 7001 + at as u16 },
+                weight: 1.0,
+                username: None,
+                password: None,
+            })
+            .collect();
+        let ring = Ring::build(&names.iter().map(|name| (*name, 1.0)).collect::<Vec<_>>(), 160).unwrap();
+        Topology { epoch: Epoch(1), nodes, ring }
+    }
+
+    /// An aggregate whose parts said `replies`; `Err`: Circlet's own refusal.
+    pub(crate) fn aggregate(kind: Kind, order: &[u16], replies: &[Result<&str, &str>]) -> Aggregate {
+        let mut aggregate = Aggregate::new(ClientKey { index: 0, generation: 0 });
+        aggregate.kind = kind;
+        aggregate.order = order.to_vec();
+        for at in 0..replies.len() {
+            aggregate.add_part(NodeId(at as u16));
+        }
+        // The last node answers first: the order of arrival must not matter.
+        for (at, reply) in replies.iter().enumerate().rev() {
+            let (state, text) = match reply {
+                Ok(text) => (State::Replied, text),
+                Err(text) => (State::Failed, text),
+            };
+            aggregate.note(at as u32, state, |buf| buf.extend_from_slice(text.as_bytes()));
+        }
+        aggregate
+    }
+
+    pub(crate) fn finished(aggregate: &Aggregate, partial_reads: PartialReads) -> String {
+        let topology = topology(&["a", "b", "c"]);
+        let limits = Limits::default();
+        let cx = Context { topology: &topology, partial_reads, limits: &limits, random: 1, circlet_info: "" };
+        let mut out = Vec::new();
+        finish(aggregate, &cx, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+}

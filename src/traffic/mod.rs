@@ -1,0 +1,37 @@
+//! The data plane: one thread per worker, nothing shared, nothing locked.
+//!
+//! The folders stand in the order in which a request travels:
+//!
+//! ```text
+//!  worker ─► client ─► resp ─► command ─► route ─► core ─► pipe ─► node
+//!  (thread,  (session, (bytes   (its row)  (ring,   (what is   │
+//!  sockets)  slots)    to                  topo-    done with  ▼
+//!                      request)            logy)    it)      merge ─► slots ─► client
+//! ```
+//! * [`worker`]: threads, sockets, the flusher; the only part that does io.
+//! * [`core`]: a worker's state and what happens to the bytes; sans-IO.
+//! * [`client`]: a session, its ordered reply slots, the registry of all sessions.
+//! * [`resp`]: request and reply scanners, encoding.
+//! * [`command`]: the table of all commands.
+//! * [`route`]: hash tag, ring, topology.
+//! * [`pipe`]: connections to nodes and what is in flight on them.
+//! * [`merge`]: replies of several nodes become one.
+//! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured.
+//!   [`settings`]: bounds.
+//!
+//! Nothing here names `control`.
+
+pub mod client;
+pub mod command;
+pub mod core;
+pub mod counters;
+pub mod merge;
+pub mod outbox;
+pub mod pipe;
+pub mod refusal;
+pub mod resp;
+pub mod route;
+pub mod settings;
+pub mod worker;
+
+pub use settings::Settings;

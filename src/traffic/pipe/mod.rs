@@ -1,0 +1,239 @@
+//! A pipe: one pipelined connection to a node, shared by all sessions of a worker.
+//!
+//! There is one pipe per worker and (node, db, protocol), opened on first use. What is in flight is a queue; a Redis
+//! answers in order, so the front entry always owns the bytes that arrive.
+//!
+//! ```text
+//!             connect fails / handshake refused
+//!           ┌────────────────────────────────────┐
+//!  Idle ─► Connecting ─► Ready ─ lost, timeout ─► (Connecting again | Failed until retry) ─► Connecting …
+//!           requests queue up      │
+//!   out ───────────────────────────┴─► socket          replay: bytes of the reads in flight, to ask once more
+//!   inflight: [entry entry entry …]  ◄─ replies
+//! ```
+//! Invariants: a connection is never used again after a timeout or a framing error, so a late reply can reach nobody;
+//! entries whose session is gone stay, their reply is consumed and dropped. Bounded by `max_in_flight`. Pure: the worker
+//! moves the bytes.
+
+pub mod chunk;
+pub mod connect;
+
+use std::collections::VecDeque;
+
+use super::{
+    outbox::Outbox,
+    resp::{Proto, reply::ReplyScanner},
+    route::NodeId,
+};
+
+/// Index of a pipe in its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PipeId(pub u32);
+
+impl PipeId {
+    /// The index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Reads longer than this are not kept for a second try.
+pub const REPLAY_BELOW: usize = 16 << 10;
+
+/// Whose reply an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The slot `seq` of a session.
+    Client,
+    /// Part `seq` of an aggregate.
+    Part,
+    /// Nobody: the reply is dropped.
+    Nobody,
+}
+
+/// One request in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Index of the session or aggregate.
+    pub index: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// Slot of the session, or part of the aggregate.
+    pub seq: u32,
+    /// When it was handed to the pipe: µs of the worker's clock, wrapping.
+    pub sent_us: u32,
+    /// Bytes of it in `replay`; 0: it must not be sent twice.
+    pub replay: u32,
+    /// What `index` means.
+    pub owner: Owner,
+    /// It only reads.
+    pub reads: bool,
+    /// This is its second try.
+    pub retried: bool,
+}
+
+/// What a pipe is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never used, or closed because nobody used it.
+    Idle,
+    /// A connection is being made; requests queue up.
+    Connecting,
+    /// Open.
+    Ready,
+    /// It could not be opened; not tried before this time (µs of the worker's clock).
+    Failed {
+        /// Next try.
+        until_us: u64,
+        /// Why, for the error line.
+        why: String,
+    },
+}
+
+/// One pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    /// Its node.
+    pub node: NodeId,
+    /// The db it has selected.
+    pub db: u32,
+    /// The protocol it speaks.
+    pub proto: Proto,
+    /// What it is doing.
+    pub state: State,
+    /// Number of its connection; a task of an older one has no say any more.
+    pub attempt: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Bytes to be written.
+    pub out: Outbox,
+    /// Requests in flight, oldest first.
+    pub inflight: VecDeque<Entry>,
+    /// The bytes of those that may be sent again, in their order.
+    pub replay: VecDeque<u8>,
+    /// Where the reply under way ends.
+    pub scanner: ReplyScanner,
+    /// The beginning of a reply that came in several reads.
+    pub begun: Outbox,
+    /// A part of the reply under way was already handed on.
+    pub streaming: bool,
+    /// It is in the list of pipes with something to write.
+    pub dirty: bool,
+    /// Sessions that wait for room.
+    pub waiting: Vec<super::client::ClientKey>,
+    /// When bytes last arrived from the node, or a large backlog to it moved; µs of the worker's clock.
+    pub progress_us: u64,
+    /// When a request was last put in; µs of the worker's clock.
+    pub used_us: u64,
+}
+
+impl Pipe {
+    /// A pipe that is not open.
+    #[must_use]
+    pub fn new(node: NodeId, db: u32, proto: Proto) -> Self {
+        Self {
+            node,
+            db,
+            proto,
+            state: State::Idle,
+            attempt: 0,
+            failures: 0,
+            out: Outbox::default(),
+            inflight: VecDeque::new(),
+            replay: VecDeque::new(),
+            scanner: ReplyScanner::new(),
+            begun: Outbox::default(),
+            streaming: false,
+            dirty: false,
+            waiting: Vec::new(),
+            progress_us: 0,
+            used_us: 0,
+        }
+    }
+
+    /// Puts a request at the end of the queue: `entry` and, if it may be sent twice, a copy of its bytes.
+    #[inline]
+    pub fn enqueue(&mut self, mut entry: Entry, request: &[u8]) {
+        if entry.reads && !entry.retried && request.len() < REPLAY_BELOW {
+            entry.replay = request.len() as u32;
+            self.replay.extend(request);
+        }
+        self.inflight.push_back(entry);
+    }
+
+    /// Takes the entry whose reply is complete.
+    #[inline]
+    pub fn answered(&mut self) -> Option<Entry> {
+        let entry = self.inflight.pop_front()?;
+        if entry.replay > 0 {
+            self.replay.drain(..entry.replay as usize);
+        }
+        Some(entry)
+    }
+
+    /// Takes everything in flight, with the bytes of what may be asked again, and forgets the connection.
+    pub fn abandon(&mut self, pool: &mut chunk::Pool) -> (VecDeque<Entry>, VecDeque<u8>) {
+        self.out.clear(pool);
+        self.begun.clear(pool);
+        self.scanner = ReplyScanner::new();
+        self.streaming = false;
+        self.attempt = self.attempt.wrapping_add(1);
+        (std::mem::take(&mut self.inflight), std::mem::take(&mut self.replay))
+    }
+
+    /// Gives memory back that a burst took.
+    pub fn shrink(&mut self) {
+        self.out.shrink();
+        if self.inflight.is_empty() && self.inflight.capacity() > 256 {
+            self.inflight = VecDeque::new();
+        }
+        if self.replay.is_empty() && self.replay.capacity() > 16 << 10 {
+            self.replay = VecDeque::new();
+        }
+    }
+}
+
+/// The pause before try number `failures`: doubling from `min` to `max`, of which a random half is taken
+/// (`jitter` in 0..1), so that workers and proxies do not return in step. All in µs.
+#[must_use]
+pub fn backoff_us(failures: u32, min: u64, max: u64, jitter: f64) -> u64 {
+    let full = min.saturating_mul(1_u64 << failures.saturating_sub(1).min(30)).min(max.max(min));
+    full / 2 + (full as f64 / 2.0 * jitter) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_its_limit_and_is_never_less_than_half() {
+        assert_eq!(backoff_us(1, 100, 5_000, 0.0), 50);
+        assert_eq!(backoff_us(1, 100, 5_000, 0.999), 99);
+        assert_eq!(backoff_us(3, 100, 5_000, 0.0), 200);
+        assert_eq!(backoff_us(60, 100, 5_000, 0.0), 2_500);
+    }
+
+    #[test]
+    fn only_short_first_tries_of_reads_are_kept_for_a_second_try() {
+        let entry = Entry {
+            index: 0,
+            generation: 0,
+            seq: 0,
+            sent_us: 0,
+            replay: 0,
+            owner: Owner::Nobody,
+            reads: true,
+            retried: false,
+        };
+        let mut pipe = Pipe::new(NodeId(0), 0, Proto::Resp2);
+        pipe.enqueue(entry, b"GET a");
+        pipe.enqueue(Entry { reads: false, ..entry }, b"SET a");
+        pipe.enqueue(Entry { retried: true, ..entry }, b"GET b");
+        pipe.enqueue(entry, &[b'x'; REPLAY_BELOW]);
+        assert_eq!(pipe.replay.len(), 5);
+        assert_eq!(pipe.answered().map(|e| e.replay), Some(5));
+        assert!(pipe.replay.is_empty());
+        assert_eq!(pipe.inflight.len(), 3);
+    }
+}

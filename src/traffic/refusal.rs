@@ -1,0 +1,252 @@
+//! Every error line that Circlet itself gives, in one place.
+//!
+//! A [`Refusal`] says what failed, on what and with which value; [`Refusal::write`] is the only code that turns it into
+//! bytes. Texts that Redis has too are Redis's, to the letter, because clients look at them. No code reads them back:
+//! whether a part failed is a type, not a text. Pure.
+
+use std::time::Duration;
+
+use super::resp::encode;
+use super::route::Node;
+
+/// An error reply of Circlet.
+#[derive(Debug)]
+pub enum Refusal<'a> {
+    /// The bytes are no RESP; the session is closed behind this line.
+    Protocol(&'a str),
+    /// No such command, neither in the table nor on a node.
+    UnknownCommand(&'a [u8], &'a str),
+    /// No such subcommand of a command that Circlet answers itself.
+    UnknownSubcommand(&'a [u8], &'a str),
+    /// Redis's arity error; the name as Redis prints it (`client|kill`).
+    Arity(&'a str),
+    /// A plain text error of Redis, without `-` and line end.
+    Redis(&'a str),
+    /// A command that needs a node connection of its own.
+    Pinned(&'a str),
+    /// A command that would act on one node only.
+    OneNode(&'a str),
+    /// A command between servers.
+    Internal(&'a str),
+    /// Cluster commands, while Circlet presents itself as one plain Redis.
+    NoCluster,
+    /// SORT with BY or GET patterns: they read keys of other nodes.
+    ForeignPattern(&'a str),
+    /// Keys of several nodes in a command that cannot be split: key and node, key and node.
+    CrossSlot(&'a [u8], &'a str, &'a [u8], &'a str),
+    /// The client did not authenticate.
+    NoAuth,
+    /// Wrong password or user.
+    WrongPass,
+    /// The node cannot be used; the reason.
+    NodeDown(&'a Node, &'a str),
+    /// No node at all can be used.
+    NoNode,
+    /// The node gave no reply in time; whether the command may have run.
+    Timeout(&'a Node, Duration, Outcome),
+    /// The connection was lost after the command was sent; whether the command may have run.
+    Lost(&'a Node, &'a str, Outcome),
+    /// Too many sessions.
+    MaxClients,
+}
+
+/// Whether a request that got no reply may have had an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It only reads: asking again is safe.
+    Harmless,
+    /// It writes, and may or may not have run.
+    Unknown,
+}
+
+/// Kinds of refusals, as a metric label and an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Not RESP.
+    Protocol,
+    /// Unknown command, wrong arguments, not supported.
+    Command,
+    /// Keys of several nodes.
+    CrossSlot,
+    /// Not or wrongly authenticated.
+    Auth,
+    /// A node that is down.
+    NodeDown,
+    /// A node that did not answer in time.
+    Timeout,
+    /// A connection lost under way.
+    Lost,
+    /// Refused by a limit.
+    Limit,
+}
+
+impl Kind {
+    /// Number of kinds.
+    pub const COUNT: usize = 8;
+    /// All kinds, in the order of their index.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Protocol,
+        Self::Command,
+        Self::CrossSlot,
+        Self::Auth,
+        Self::NodeDown,
+        Self::Timeout,
+        Self::Lost,
+        Self::Limit,
+    ];
+
+    /// The kind as a metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::Command => "command",
+            Self::CrossSlot => "crossslot",
+            Self::Auth => "auth",
+            Self::NodeDown => "nodedown",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+impl Refusal<'_> {
+    /// What kind of refusal this is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Protocol(_) => Kind::Protocol,
+            Self::UnknownCommand(..)
+            | Self::UnknownSubcommand(..)
+            | Self::Arity(_)
+            | Self::Redis(_)
+            | Self::Pinned(_)
+            | Self::OneNode(_)
+            | Self::Internal(_)
+            | Self::NoCluster
+            | Self::ForeignPattern(_) => Kind::Command,
+            Self::CrossSlot(..) => Kind::CrossSlot,
+            Self::NoAuth | Self::WrongPass => Kind::Auth,
+            Self::NodeDown(..) | Self::NoNode => Kind::NodeDown,
+            Self::Timeout(..) => Kind::Timeout,
+            Self::Lost(..) => Kind::Lost,
+            Self::MaxClients => Kind::Limit,
+        }
+    }
+
+    /// Appends the refusal as a RESP error line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        encode::error(out, &self.text());
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Protocol(text) => format!("ERR {text}"),
+            Self::UnknownCommand(name, args) => {
+                format!("ERR unknown command '{}', with args beginning with: {args}", shown(name))
+            }
+            Self::UnknownSubcommand(sub, command) => {
+                format!("ERR unknown subcommand '{}'. Try {command} HELP.", shown(sub))
+            }
+            Self::Arity(name) => format!("ERR wrong number of arguments for '{name}' command"),
+            Self::Redis(text) => (*text).to_owned(),
+            Self::Pinned(name) => format!(
+                "ERR '{name}' needs a node connection of its own, which Circlet does not lease yet; \
+                 send it to the key's node directly (INFO circlet lists the nodes)"
+            ),
+            Self::OneNode(name) => format!(
+                "ERR '{name}' acts on one server and Circlet stands for several; \
+                 send it to the node itself (INFO circlet lists the nodes)"
+            ),
+            Self::Internal(name) => format!("ERR '{name}' is spoken between servers only and is not passed on"),
+            Self::NoCluster => "ERR This instance has cluster support disabled".to_owned(),
+            Self::ForeignPattern(name) => format!(
+                "ERR '{name}' with BY or GET patterns reads keys that may lie on other nodes; \
+                 read them with MGET, or send the command to the node itself"
+            ),
+            Self::CrossSlot(key, node, other_key, other_node) => format!(
+                "CROSSSLOT Keys in request don't hash to the same slot: '{}' lies on node {node}, '{}' on node \
+                 {other_node}; give both the same hash tag, as in {{tag}}name",
+                shown(key),
+                shown(other_key)
+            ),
+            Self::NoAuth => "NOAUTH Authentication required.".to_owned(),
+            Self::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.".to_owned(),
+            Self::NodeDown(node, why) => format!("NODEDOWN node {}: {why}", named(node)),
+            Self::NoNode => "NODEDOWN no node can be reached; INFO circlet tells why".to_owned(),
+            Self::Timeout(node, after, outcome) => {
+                format!("TIMEOUT node {}: no reply within {} ms; {}", named(node), after.as_millis(), outcome.text())
+            }
+            Self::Lost(node, why, Outcome::Harmless) => {
+                format!("NODEDOWN node {}: {why}; {}", named(node), Outcome::Harmless.text())
+            }
+            Self::Lost(node, why, outcome @ Outcome::Unknown) => {
+                format!("OUTCOMEUNKNOWN node {}: {why}; {}", named(node), outcome.text())
+            }
+            Self::MaxClients => "ERR max number of clients reached".to_owned(),
+        }
+    }
+}
+
+impl Outcome {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Harmless => "the command only reads, it is safe to send it again",
+            Self::Unknown => "the command may or may not have been executed",
+        }
+    }
+}
+
+/// `name (address)`, or only the name where it is the address.
+fn named(node: &Node) -> String {
+    let address = node.address.to_string();
+    if node.name == address { address } else { format!("{} ({address})", node.name) }
+}
+
+/// At most 128 bytes of what a client sent, as Redis's `%.128s` prints them.
+fn shown(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(128)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::route::Address;
+
+    fn line(refusal: &Refusal<'_>) -> String {
+        let mut out = Vec::new();
+        refusal.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_names_the_node_and_what_became_of_the_command() {
+        let node = Node {
+            name: "cache-b".into(),
+            address: Address::Tcp { host: "127.0.0.1".into(), port: 7002 },
+            weight: 1.0,
+            username: None,
+            password: None,
+        };
+        assert_eq!(
+            line(&Refusal::NodeDown(&node, "connection refused")),
+            "-NODEDOWN node cache-b (127.0.0.1:7002): connection refused\r\n"
+        );
+        assert_eq!(
+            line(&Refusal::Timeout(&node, Duration::from_secs(1), Outcome::Unknown)),
+            "-TIMEOUT node cache-b (127.0.0.1:7002): no reply within 1000 ms; the command may or may not have been executed\r\n"
+        );
+        assert!(
+            line(&Refusal::Lost(&node, "connection lost", Outcome::Unknown))
+                .starts_with("-OUTCOMEUNKNOWN node cache-b")
+        );
+    }
+
+    #[test]
+    fn kinds_are_in_the_order_of_their_index() {
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Which part of a key decides its node: Redis Cluster's hash tags.
+//!
+//! request's key -> here -> [`ring`](super::ring). If a key contains a `{…}` with something in it, only that
+//! something is hashed, so that `user:{42}:name` and `user:{42}:mail` live on one node and can be used together in
+//! one command. The rule is that of the Redis Cluster specification, section "Hash tags": the first `{` counts, and
+//! the first `}` after it; if either is missing or nothing stands between them, the whole key is hashed. Pure.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+/// The part of `key` that is hashed: the inside of its hash tag, or all of it.
+#[must_use]
+#[inline]
+pub fn tag(key: &[u8]) -> &[u8] {
+    // Nearly every key has no tag. Without an early exit the compiler looks at 16 bytes at once; `contains` takes 1.2
+    // (6 bytes) to 2.7 times (100 bytes) as long.
+    if key.iter().fold(false, |found, &byte| found | (byte == b'{')) { inside(key) } else { key }
+}
+
+/// The tag of a key that has a `{`.
+fn inside(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
+    let rest = &key[open + 1..];
+    match rest.iter().position(|&byte| byte == b'}') {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_follow_the_cluster_specification() {
+        for (key, hashed) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("{user1000}.following", "user1000"),
+            ("{user1000}.followers", "user1000"),
+            ("a{b}", "b"),
+            ("a{b}c{d}", "b"),
+            ("foo{}{bar}", "foo{}{bar}"),
+            ("foo{{bar}}zap", "{bar"),
+            ("foo{bar}{zap}", "bar"),
+            ("{", "{"),
+            ("}", "}"),
+            ("{}", "{}"),
+            ("}{", "}{"),
+            ("a}b{c}", "c"),
+            ("open{only", "open{only"),
+            ("only}close", "only}close"),
+            ("a long key before the tag: {x} and after", "x"),
+        ] {
+            assert_eq!(tag(key.as_bytes()), hashed.as_bytes(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_tag_may_hold_any_bytes() {
+        assert_eq!(tag(b"\0{\xff\r\n}\x01"), b"\xff\r\n");
+    }
+}

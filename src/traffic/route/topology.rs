@@ -1,0 +1,174 @@
+//! The immutable picture of nodes and ring against which every request is planned.
+//!
+//! The control plane builds a [`Topology`] and publishes it; a worker plans each request against exactly one.
+//! A node's place on the ring depends on its name, so its address may change. Pure.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use super::ring::Ring;
+use crate::traffic::settings::Password;
+
+/// Index of a node in its topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
+impl NodeId {
+    /// The node's index in [`Topology::nodes`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Number of a topology; each published one has a larger epoch than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+/// Where a node or a listener is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Host name or IP address (IPv6 without brackets) and port.
+    Tcp {
+        /// Host name or IP address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why a text is not an [`Address`]; its Display names the cure.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AddressError(String);
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    /// Reads `host:port`, `[ipv6]:port`, `unix:PATH` or an absolute path.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err(AddressError(format!("'{text}' has no path; write unix:/run/redis.sock")))
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Unix(text.into()));
+        }
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| AddressError(format!("'{text}' has no port; write host:port, [ipv6]:port or unix:/path")))?;
+        let port = match port.parse::<u16>() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(AddressError(format!("'{port}' in '{text}' is not a port; use 1 to 65535"))),
+        };
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(inner) => inner,
+            None if host.contains(':') => {
+                return Err(AddressError(format!(
+                    "'{text}' is ambiguous; write the IPv6 address in brackets: [{host}]:{port}"
+                )));
+            }
+            None => host,
+        };
+        if host.is_empty() {
+            return Err(AddressError(format!("'{text}' has no host; write 127.0.0.1:{port}")));
+        }
+        Ok(Self::Tcp { host: host.to_owned(), port })
+    }
+}
+
+/// One backend Redis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name; decides its place on the ring. Unique, not empty, no white space.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// Its share of the ring relative to the others'; above 0.
+    pub weight: f64,
+    /// ACL user for `AUTH user password`; `None` with a password: `AUTH password`.
+    pub username: Option<String>,
+    /// Password of the node.
+    pub password: Option<Password>,
+}
+
+/// Nodes and ring of one epoch.
+#[derive(Debug)]
+pub struct Topology {
+    /// Number of this topology.
+    pub epoch: Epoch,
+    /// The nodes, addressed by [`NodeId`].
+    pub nodes: Vec<Node>,
+    /// Which node owns which part of the hash space.
+    pub ring: Ring,
+}
+
+impl Topology {
+    /// The node of `id`.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The node that owns `key`.
+    #[must_use]
+    pub fn owner(&self, key: &[u8]) -> NodeId {
+        self.ring.owner_of(key)
+    }
+
+    /// The node called `name`.
+    #[must_use]
+    pub fn by_name(&self, name: &[u8]) -> Option<NodeId> {
+        let index = self.nodes.iter().position(|node| node.name.as_bytes() == name)?;
+        u16::try_from(index).ok().map(NodeId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written_back() {
+        for text in ["127.0.0.1:7001", "[::1]:7001", "cache-a.example:6379", "unix:/run/redis.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!("/run/r.sock".parse::<Address>().unwrap(), Address::Unix("/run/r.sock".into()));
+    }
+
+    #[test]
+    fn a_wrong_address_names_its_cure() {
+        for (text, cure) in [
+            ("localhost", "host:port"),
+            ("localhost:0", "1 to 65535"),
+            ("localhost:99999", "1 to 65535"),
+            ("::1:7001", "in brackets"),
+            (":7001", "127.0.0.1:7001"),
+            ("unix:", "unix:/run"),
+        ] {
+            let message = text.parse::<Address>().unwrap_err().to_string();
+            assert!(message.contains(cure), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the data plane needs to know from the configuration, already checked.
+//!
+//! `config` builds it once; every worker reads it, nobody changes it. Sizes are bytes.
+//! Pure: holds values, decides nothing.
+
+use std::{fmt, ops::Deref, time::Duration};
+
+use super::resp::Limits;
+
+/// A password: whoever prints it by accident prints nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Deref for Password {
+    type Target = str;
+
+    /// The password itself, for a handshake or a comparison.
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Settings of every worker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Number of worker threads, at least 1.
+    pub workers: usize,
+    /// What one request or reply may measure.
+    pub limits: Limits,
+    /// Bounds of one client session.
+    pub session: SessionSettings,
+    /// How connections to nodes behave.
+    pub pipe: PipeSettings,
+    /// Bytes that all sessions and pipes of this process may hold together; past it the largest holder is closed.
+    pub max_buffered: usize,
+    /// Password that clients must give (`AUTH`, `HELLO … AUTH`); `None`: everybody may enter.
+    pub requirepass: Option<Password>,
+    /// What a multi-key read answers for keys whose node did not answer.
+    pub partial_reads: PartialReads,
+}
+
+/// Bounds of one client session.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// Sessions of all workers together; one more is refused with Redis's own error.
+    pub max_sessions: usize,
+    /// Requests of one session that may await their reply; then its socket is not read until some are answered.
+    pub max_pending: usize,
+    /// Reply bytes owed to one session past which its socket is not read.
+    pub soft_output: usize,
+    /// Reply bytes owed past which the session is closed (one single reply may be larger).
+    pub hard_output: usize,
+    /// A session without any request for this long is closed; `None`: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// How connections to nodes behave.
+#[derive(Clone, Debug)]
+pub struct PipeSettings {
+    /// Requests in flight on one pipe; sessions that need it wait when it is full.
+    pub max_in_flight: usize,
+    /// Bytes that may wait to be written to one pipe; sessions that need it wait when it holds more.
+    pub max_unsent: usize,
+    /// Time for resolving, connecting and the handshake together.
+    pub connect_timeout: Duration,
+    /// Time from the sending of a request to its whole reply.
+    pub request_timeout: Duration,
+    /// First pause before a failed node is tried again; doubles up to `backoff_max`, with jitter.
+    pub backoff_min: Duration,
+    /// Longest pause before a failed node is tried again.
+    pub backoff_max: Duration,
+    /// A pipe without traffic for this long is closed, except the first one of each node; `None`: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What MGET, EXISTS, TOUCH, KEYS, SCAN and DBSIZE answer when a part of the nodes did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartialReads {
+    /// The whole command answers an error that names the node (default).
+    Error,
+    /// Missing values are nil, missing counts are 0, missing keys are left out.
+    Nil,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            limits: Limits::default(),
+            session: SessionSettings::default(),
+            pipe: PipeSettings::default(),
+            max_buffered: 4 << 30,
+            requirepass: None,
+            partial_reads: PartialReads::Error,
+        }
+    }
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            max_sessions: 10_000,
+            max_pending: 1_024,
+            soft_output: 1 << 20,
+            hard_output: 256 << 20,
+            idle_timeout: None,
+        }
+    }
+}
+
+impl Default for PipeSettings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 16_384,
+            max_unsent: 16 << 20,
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(5),
+            idle_timeout: Some(Duration::from_secs(300)),
+        }
+    }
+}
