@@ -88,6 +88,8 @@ pub struct Client {
     pub pause: Pause,
     /// No more requests are taken; the session ends when all replies are written.
     pub closing: Option<Closed>,
+    /// Row id of its last command.
+    pub last_command: u32,
     /// Bytes of the reply that arrived last; a single reply may pass the hard limit.
     pub last_reply: usize,
 }
@@ -109,6 +111,7 @@ impl Client {
             dirty: false,
             pause: Pause::No,
             closing: None,
+            last_command: registry::NO_COMMAND,
             last_reply: 0,
         }
     }
@@ -131,6 +134,26 @@ impl Client {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.closing.is_some() && self.slots.is_empty() && self.out.is_empty()
+    }
+
+    /// Whether the next request's reply is wanted; each request asks once.
+    #[inline]
+    pub fn takes_reply(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => true,
+            ReplyMode::Off => false,
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                false
+            }
+        }
+    }
+
+    /// Opens the next request's slot; returns its number.
+    #[inline]
+    pub fn open_slot(&mut self) -> u32 {
+        let muted = !self.takes_reply();
+        self.slots.open(muted)
     }
 
     /// Puts the whole reply to `seq` into its place.

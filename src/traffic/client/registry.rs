@@ -13,6 +13,9 @@ use std::{
 
 use dashmap::DashMap;
 
+/// Stands for the row of a command that was never given.
+pub const NO_COMMAND: u32 = u32::MAX;
+
 /// What others may know of a session.
 #[derive(Debug)]
 pub struct Record {
@@ -32,7 +35,7 @@ pub struct Record {
     pub db: AtomicU32,
     /// 2 or 3.
     pub resp: AtomicU8,
-    /// Row id of its last command; `u32::MAX`: none yet.
+    /// Row id of its last command, or [`NO_COMMAND`].
     pub command: AtomicU32,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
@@ -66,17 +69,18 @@ impl Record {
             active_us: AtomicU64::new(now_us),
             db: AtomicU32::new(0),
             resp: AtomicU8::new(2),
-            command: AtomicU32::new(u32::MAX),
+            command: AtomicU32::new(NO_COMMAND),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             names: Mutex::default(),
         }
     }
 
-    /// Notes a request at `now_us` of the process's clock.
+    /// Notes bytes at `now_us` of the process's clock, and the row of the last command.
     #[inline]
-    pub fn touched(&self, now_us: u64) {
+    pub fn touched(&self, now_us: u64, command: u32) {
         self.active_us.store(now_us, Relaxed);
+        self.command.store(command, Relaxed);
     }
 
     /// What RESET puts back.
@@ -109,7 +113,7 @@ impl Record {
             flags.push('N');
         }
         let command = match self.command.load(Relaxed) {
-            u32::MAX => "NULL".to_owned(),
+            NO_COMMAND => "NULL".to_owned(),
             id => command(id),
         };
         // Writing to a String cannot fail.

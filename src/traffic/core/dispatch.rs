@@ -103,9 +103,8 @@ impl Core {
                 return Taken::Yes;
             }
         };
-        let muted = !self.takes_reply(key);
-        let Some(client) = self.clients.get_mut(key.index as usize) else { return Taken::Yes };
-        let seq = client.slots.open(muted);
+        let Some(client) = self.client_mut(key) else { return Taken::Yes };
+        let seq = client.open_slot();
         let entry = Entry {
             index: key.index,
             generation: key.generation,
@@ -271,9 +270,8 @@ impl Core {
                 })),
             }
         }
-        let muted = !self.takes_reply(key);
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
-        let seq = client.slots.open(muted);
+        let seq = client.open_slot();
         let (id, generation) = self.new_aggregate(key, seq, kind, proto, reads);
         self.aggregates[id].order.extend_from_slice(&cut.order);
         let sent_us = self.stamp();

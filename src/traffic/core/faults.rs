@@ -138,7 +138,7 @@ impl Core {
                 self.counters.nodes[node.index()].failures += 1;
                 let mut again = Vec::new();
                 for entry in entries {
-                    let request: Vec<u8> = replay.drain(..entry.replay as usize).collect();
+                    let request = replay.take(entry.replay as usize);
                     if entry.replay > 0 && entry.owner != Owner::Nobody {
                         again.push((entry, request));
                     } else {
@@ -280,8 +280,7 @@ impl Core {
     fn bound_memory(&mut self) {
         let limit = self.settings.max_buffered / self.settings.workers.max(1);
         let aggregates: usize = self.aggregates.iter().map(|(_, aggregate)| aggregate.held()).sum();
-        let pipes: usize =
-            self.pipes.iter().map(|pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.capacity()).sum();
+        let pipes: usize = self.pipes.iter().map(|pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.held()).sum();
         let mut sessions = Vec::new();
         let mut held = aggregates + pipes + self.pool.bytes_out();
         for (index, client) in &self.clients {

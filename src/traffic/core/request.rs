@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Core, Todo};
 use crate::traffic::{
-    client::{ClientKey, Partial, Pause, ReplyMode},
+    client::{ClientKey, Partial, Pause},
     command::{Found, Local, Reason, Route, Row},
     counters::Closed,
     pipe::PipeId,
@@ -54,11 +54,8 @@ impl Core {
     /// Takes bytes that a session's client sent.
     pub fn feed_client(&mut self, key: ClientKey, bytes: &[u8]) {
         self.counters.client_in += bytes.len() as u64;
-        let now_us = self.now_us;
         let Some(client) = self.client_mut(key) else { return };
-        client.record.touched(now_us);
         match client.partial.take() {
-            None if bytes.is_empty() => {}
             None => {
                 let mut scanner = std::mem::take(&mut self.scratch.scanner);
                 let used = self.take_requests(key, bytes, None, &mut scanner);
@@ -75,6 +72,10 @@ impl Core {
                 partial.input.extend_from_slice(bytes);
                 self.continue_partial(key, partial);
             }
+        }
+        let now_us = self.now_us;
+        if let Some(client) = self.client(key) {
+            client.record.touched(now_us, client.last_command);
         }
     }
 
@@ -209,8 +210,8 @@ impl Core {
             Found::UnknownSub(container) => return self.unknown_sub(key, request, container),
             Found::Unknown => return self.unknown(key, request),
         };
-        let Some(client) = self.client(key) else { return Taken::Yes };
-        client.record.command.store(u32::from(row.id), std::sync::atomic::Ordering::Relaxed);
+        let Some(client) = self.client_mut(key) else { return Taken::Yes };
+        client.last_command = u32::from(row.id);
         if !client.authenticated && !is_open_to_all(row) {
             self.refuse(key, &Refusal::NoAuth);
             return Taken::Yes;
@@ -281,27 +282,14 @@ impl Core {
         Taken::Yes
     }
 
-    /// Whether the next request's reply is wanted; each request asks once.
-    #[inline]
-    pub(super) fn takes_reply(&mut self, key: ClientKey) -> bool {
-        let Some(client) = self.client_mut(key) else { return false };
-        match client.reply_mode {
-            ReplyMode::On => true,
-            ReplyMode::Off => false,
-            ReplyMode::SkipNext => {
-                client.reply_mode = ReplyMode::On;
-                false
-            }
-        }
-    }
-
     /// Answers the session's next request with what `write` appends.
     pub(super) fn answer(&mut self, key: ClientKey, write: impl FnOnce(&mut Vec<u8>)) {
-        let wanted = self.takes_reply(key);
         let mut text = std::mem::take(&mut self.scratch.text);
         text.clear();
         write(&mut text);
-        if wanted && let Some(client) = self.clients.get_mut(key.index as usize) {
+        if let Some(client) = self.clients.get_mut(key.index as usize).filter(|c| c.generation == key.generation)
+            && client.takes_reply()
+        {
             client.reply_now(&text, &mut self.pool);
             self.mark_client(key);
         }

@@ -488,3 +488,60 @@ fn draining_answers_what_was_asked_and_takes_no_more() {
     assert_eq!(world.heard(client), "$1\r\nv\r\n");
     assert!(world.core.is_drained());
 }
+
+/// Bytes a socket would take, taken without a buffer of its own.
+fn flush(core: &mut Core) {
+    while let Some(id) = core.next_dirty_pipe() {
+        let (pipe, pool) = core.pipe_out(id);
+        let len = pipe.out.len();
+        pipe.out.advance(len, pool);
+        core.pipe_wrote(id, len);
+    }
+    while let Some(key) = core.next_dirty_client() {
+        if let Some((client, pool)) = core.client_out(key) {
+            let len = client.out.len();
+            client.out.advance(len, pool);
+            core.settle_client(key);
+        }
+    }
+}
+
+#[test]
+fn get_and_set_allocate_nothing_in_steady_state() {
+    let mut world = World::new(settings());
+    let clients = [world.client(), world.client()];
+    let mut batches = Vec::new();
+    for node in 0..3 {
+        let get = command(&["GET", &world.key(node, 0)]);
+        let set = command(&["SET", &world.key(node, 1), &"v".repeat(64)]);
+        batches.push((node, format!("{get}{set}").repeat(16), "$5\r\nhello\r\n+OK\r\n".repeat(16)));
+    }
+    let chunks: Vec<_> = batches
+        .iter()
+        .map(|(node, _, replies)| {
+            let mut chunk = world.core.pool().take();
+            Rc::get_mut(&mut chunk).unwrap()[..replies.len()].copy_from_slice(replies.as_bytes());
+            (world.pipe(*node), chunk, replies.len())
+        })
+        .collect();
+    let mut round = |cut: usize| {
+        for client in clients {
+            for (_, requests, _) in &batches {
+                // Also across two reads: an unfinished request must not cost an allocation either.
+                world.core.feed_client(client, &requests.as_bytes()[..cut]);
+                world.core.feed_client(client, &requests.as_bytes()[cut..]);
+            }
+        }
+        flush(&mut world.core);
+        // The last node answers first, so that replies wait for earlier ones.
+        for _ in clients {
+            for (id, chunk, len) in chunks.iter().rev() {
+                world.core.feed_node(*id, chunk, *len).unwrap();
+            }
+        }
+        flush(&mut world.core);
+    };
+    (0..64).for_each(&mut round);
+    let counted = allocation_counter::measure(|| (0..64).for_each(&mut round));
+    assert_eq!(counted.count_total, 0, "allocations in {} requests", 64 * 2 * 3 * 32);
+}

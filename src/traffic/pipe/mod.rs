@@ -17,8 +17,11 @@
 
 pub mod chunk;
 pub mod connect;
+pub mod replay;
 
 use std::collections::VecDeque;
+
+pub use replay::Replay;
 
 use super::{
     outbox::Outbox,
@@ -111,7 +114,7 @@ pub struct Pipe {
     /// Requests in flight, oldest first.
     pub inflight: VecDeque<Entry>,
     /// The bytes of those that may be sent again, in their order.
-    pub replay: VecDeque<u8>,
+    pub replay: Replay,
     /// Where the reply under way ends.
     pub scanner: ReplyScanner,
     /// The beginning of a reply that came in several reads.
@@ -141,7 +144,7 @@ impl Pipe {
             failures: 0,
             out: Outbox::default(),
             inflight: VecDeque::new(),
-            replay: VecDeque::new(),
+            replay: Replay::default(),
             scanner: ReplyScanner::new(),
             begun: Outbox::default(),
             streaming: false,
@@ -157,7 +160,7 @@ impl Pipe {
     pub fn enqueue(&mut self, mut entry: Entry, request: &[u8]) {
         if entry.reads && !entry.retried && request.len() < REPLAY_BELOW {
             entry.replay = request.len() as u32;
-            self.replay.extend(request);
+            self.replay.push(request);
         }
         self.inflight.push_back(entry);
     }
@@ -167,13 +170,13 @@ impl Pipe {
     pub fn answered(&mut self) -> Option<Entry> {
         let entry = self.inflight.pop_front()?;
         if entry.replay > 0 {
-            self.replay.drain(..entry.replay as usize);
+            self.replay.skip(entry.replay as usize);
         }
         Some(entry)
     }
 
     /// Takes everything in flight, with the bytes of what may be asked again, and forgets the connection.
-    pub fn abandon(&mut self, pool: &mut chunk::Pool) -> (VecDeque<Entry>, VecDeque<u8>) {
+    pub fn abandon(&mut self, pool: &mut chunk::Pool) -> (VecDeque<Entry>, Replay) {
         self.out.clear(pool);
         self.begun.clear(pool);
         self.scanner = ReplyScanner::new();
@@ -188,9 +191,7 @@ impl Pipe {
         if self.inflight.is_empty() && self.inflight.capacity() > 256 {
             self.inflight = VecDeque::new();
         }
-        if self.replay.is_empty() && self.replay.capacity() > 16 << 10 {
-            self.replay = VecDeque::new();
-        }
+        self.replay.shrink();
     }
 }
 
