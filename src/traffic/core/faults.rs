@@ -21,6 +21,9 @@ use crate::traffic::{
     route::NodeId,
 };
 
+/// A connection that lived this long (µs) proves that its node is there; losing it starts the pauses from the shortest.
+const PROVEN_US: u64 = 1_000_000;
+
 /// Whose fault it is that a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -51,6 +54,16 @@ impl Core {
 
     fn open_first_pipe(&mut self, node: NodeId) {
         let id = self.first_pipe(node).unwrap_or_else(|| self.new_pipe(node, 0, Proto::Resp2));
+        let pipe = &self.pipes[id.index()];
+        if pipe.state == State::Ready {
+            if !pipe.inflight.is_empty() {
+                // Its replies, or their absence, will tell soon.
+                return;
+            }
+            // Only a new handshake shows whether the node answers.
+            let attempt = pipe.attempt;
+            self.pipe_lost(id, attempt, &Lost::Idle);
+        }
         self.links[node.index()].probing = true;
         if self.pipes[id.index()].state != State::Connecting {
             self.open_pipe(id);
@@ -69,7 +82,7 @@ impl Core {
             return false;
         }
         pipe.state = State::Ready;
-        pipe.failures = 0;
+        pipe.connected_us = now_us;
         pipe.progress_us = now_us;
         let stamp = now_us as u32;
         for entry in &mut pipe.inflight {
@@ -78,16 +91,9 @@ impl Core {
         }
         let node = pipe.node;
         let waiting = !pipe.out.is_empty();
-        let link = &mut self.links[node.index()];
-        link.probing = false;
-        link.failures = 0;
-        let was_down = link.down.take().is_some();
-        let counters = &mut self.counters.nodes[node.index()];
-        counters.connections += 1;
-        if was_down || !counters.up {
-            self.todo.push(Todo::NodeUp(node));
-        }
-        self.counters.nodes[node.index()].up = true;
+        self.links[node.index()].probing = false;
+        self.counters.nodes[node.index()].connections += 1;
+        self.node_up(node);
         if waiting {
             self.mark_pipe(id);
         }
@@ -108,10 +114,10 @@ impl Core {
         let (entries, _) = pipe.abandon(&mut self.pool);
         self.counters.nodes[node.index()].failures += 1;
         let others_work = self.pipes.iter().any(|pipe| pipe.node == node && pipe.state == State::Ready);
-        if fault == Fault::Node && !others_work {
+        let was_down = self.links[node.index()].down.is_some();
+        self.links[node.index()].probing = false;
+        if fault == Fault::Node && (was_down || !others_work) {
             self.node_down(node, why);
-        } else if fault == Fault::Pipe {
-            self.links[node.index()].probing = false;
         }
         let topology = Arc::clone(&self.snapshot.topology);
         for entry in entries {
@@ -127,6 +133,9 @@ impl Core {
             return;
         }
         let node = pipe.node;
+        let short_lived = self.now_us.saturating_sub(pipe.connected_us) < PROVEN_US;
+        // Accepted and closed, again and again: that node is not there, and must not be hammered.
+        let hopeless = short_lived && self.links[node.index()].failures > 0;
         let counters = &mut self.counters.nodes[node.index()];
         counters.connections = counters.connections.saturating_sub(1);
         let (entries, mut replay) = self.pipes[id.index()].abandon(&mut self.pool);
@@ -136,16 +145,23 @@ impl Core {
             Lost::Idle => debug_assert!(entries.is_empty()),
             Lost::Broken(why) => {
                 self.counters.nodes[node.index()].failures += 1;
+                if hopeless {
+                    self.node_down(node, why);
+                } else if short_lived {
+                    self.links[node.index()].failures = 1;
+                }
                 let mut again = Vec::new();
                 for entry in entries {
                     let request = replay.take(entry.replay as usize);
-                    if entry.replay > 0 && entry.owner != Owner::Nobody {
+                    if !hopeless && entry.replay > 0 && entry.owner != Owner::Nobody {
                         again.push((entry, request));
                     } else {
                         self.fail_lost(entry, node, why);
                     }
                 }
-                self.send_again(id, node, again);
+                if !hopeless {
+                    self.send_again(id, node, again);
+                }
             }
             Lost::Silent => {
                 let after = self.settings.pipe.request_timeout;
@@ -186,6 +202,17 @@ impl Core {
         self.fail(entry, &Refusal::Lost(topology.node(node), why, outcome(entry)));
     }
 
+    /// The node answered: its requests pass again.
+    pub(super) fn node_up(&mut self, node: NodeId) {
+        let link = &mut self.links[node.index()];
+        let was_down = link.down.take().is_some();
+        let counters = &mut self.counters.nodes[node.index()];
+        if was_down || !counters.up {
+            self.todo.push(Todo::NodeUp(node));
+        }
+        counters.up = true;
+    }
+
     pub(super) fn node_down(&mut self, node: NodeId, why: &str) {
         let failures = self.links[node.index()].failures + 1;
         let until_us = self.now_us + self.pause_us(failures);
@@ -223,7 +250,11 @@ impl Core {
         let timeout = self.settings.pipe.request_timeout.as_micros() as u64;
         for index in 0..self.pipes.len() {
             let id = PipeId(index as u32);
-            let pipe = &self.pipes[index];
+            let pipe = &mut self.pipes[index];
+            if pipe.state == State::Ready && self.now_us.saturating_sub(pipe.connected_us) >= PROVEN_US {
+                pipe.failures = 0;
+                self.links[pipe.node.index()].failures = 0;
+            }
             if let (State::Ready, Some(front)) = (&pipe.state, pipe.inflight.front()) {
                 let waited = u64::from((self.now_us as u32).wrapping_sub(front.sent_us));
                 if waited > timeout && self.now_us.saturating_sub(pipe.progress_us) > timeout {

@@ -48,9 +48,9 @@ impl Core {
     pub fn feed_node(&mut self, id: PipeId, chunk: &Chunk, len: usize) -> Result<(), Nonsense> {
         let now_us = self.now_us;
         let pipe = &mut self.pipes[id.index()];
-        let node = pipe.node.index();
+        let node = pipe.node;
         pipe.progress_us = now_us;
-        self.counters.nodes[node].bytes_in += len as u64;
+        self.counters.nodes[node.index()].bytes_in += len as u64;
         let mut scanner = std::mem::replace(&mut pipe.scanner, ReplyScanner::new());
         let mut at = 0;
         let mut result = Ok(());
@@ -80,6 +80,10 @@ impl Core {
             }
         }
         self.pipes[id.index()].scanner = scanner;
+        if self.links[node.index()].down.is_some() && result.is_ok() {
+            // Another of its connections was given up as silent, yet it speaks.
+            self.node_up(node);
+        }
         self.wake_waiting(id);
         result
     }

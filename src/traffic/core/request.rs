@@ -163,7 +163,10 @@ impl Core {
                 }
             };
             match taken {
-                Taken::Yes => at += len,
+                Taken::Yes => {
+                    at += len;
+                    self.counters.requests += 1;
+                }
                 Taken::Full(pipe) => {
                     scanner.reset();
                     self.wait_for(key, pipe);
@@ -220,7 +223,7 @@ impl Core {
             self.refuse(key, &Refusal::Arity(&row.name));
             return Taken::Yes;
         }
-        let taken = match row.route {
+        match row.route {
             Route::Keys => self.by_keys(key, request, row),
             Route::Split(how) => self.split(key, request, row, how),
             Route::All(how) => self.all(key, request, row, how),
@@ -235,11 +238,7 @@ impl Core {
                 self.refuse_for(key, row, reason);
                 Taken::Yes
             }
-        };
-        if taken == Taken::Yes {
-            self.counters.requests += 1;
         }
-        taken
     }
 
     fn refuse_for(&mut self, key: ClientKey, row: &Row, reason: Reason) {

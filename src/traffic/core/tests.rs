@@ -298,6 +298,42 @@ fn a_node_that_cannot_be_reached_is_tried_again_with_growing_pauses() {
 }
 
 #[test]
+fn a_node_that_accepts_and_closes_is_not_hammered() {
+    let mut world = World::new(settings());
+    let mut connects = 0;
+    for tick in 0..100 {
+        world.core.set_now(tick * 100_000);
+        world.core.tick();
+        for todo in world.core.take_todo() {
+            if let Todo::Connect(id, attempt) = todo {
+                connects += 1;
+                assert!(world.core.pipe_connected(id, attempt));
+            }
+        }
+        world.lose(2, &Lost::Broken("the node closed the connection".into()));
+    }
+    assert!((3..20).contains(&connects), "{connects} in 10 s");
+}
+
+#[test]
+fn silence_on_one_connection_is_checked_with_a_new_handshake() {
+    let mut world = World::new(settings());
+    let client = world.client();
+    world.say(client, &format!("SELECT 2\r\n{}", command(&["GET", &world.key(0, 0)])));
+    world.connect_all();
+    world.core.set_now(6_000_000);
+    world.core.tick();
+    assert!(world.heard(client).contains("-TIMEOUT node a"));
+    world.core.take_todo();
+    world.core.set_now(6_500_000);
+    world.core.tick();
+    let first = world.pipe(0);
+    let todo = world.core.take_todo();
+    assert!(todo.contains(&Todo::Disconnect(first)), "the first pipe's old connection proves nothing: {todo:?}");
+    assert!(matches!(todo.last(), Some(Todo::Connect(id, _)) if *id == first), "{todo:?}");
+}
+
+#[test]
 fn a_partial_read_is_nil_only_where_configured() {
     for (partial_reads, expected) in
         [(PartialReads::Error, "-NODEDOWN node b"), (PartialReads::Nil, "*2\r\n$1\r\nA\r\n$-1\r\n")]

@@ -125,6 +125,8 @@ pub struct Pipe {
     pub dirty: bool,
     /// Sessions that wait for room.
     pub waiting: Vec<super::client::ClientKey>,
+    /// When its connection was made; µs of the worker's clock.
+    pub connected_us: u64,
     /// When bytes last arrived from the node, or a large backlog to it moved; µs of the worker's clock.
     pub progress_us: u64,
     /// When a request was last put in; µs of the worker's clock.
@@ -150,6 +152,7 @@ impl Pipe {
             streaming: false,
             dirty: false,
             waiting: Vec::new(),
+            connected_us: 0,
             progress_us: 0,
             used_us: 0,
         }
