@@ -138,6 +138,8 @@ impl Core {
         let hopeless = short_lived && self.links[node.index()].failures > 0;
         let counters = &mut self.counters.nodes[node.index()];
         counters.connections = counters.connections.saturating_sub(1);
+        // The front reply has been handed on in part: a second try would put a whole reply behind half of one.
+        let mut begun = self.pipes[id.index()].streaming;
         let (entries, mut replay) = self.pipes[id.index()].abandon(&mut self.pool);
         self.pipes[id.index()].state = State::Idle;
         self.todo.push(Todo::Disconnect(id));
@@ -153,7 +155,8 @@ impl Core {
                 let mut again = Vec::new();
                 for entry in entries {
                     let request = replay.take(entry.replay as usize);
-                    if !hopeless && entry.replay > 0 && entry.owner != Owner::Nobody {
+                    let begun = std::mem::take(&mut begun);
+                    if !hopeless && !begun && entry.replay > 0 && entry.owner != Owner::Nobody {
                         again.push((entry, request));
                     } else {
                         self.fail_lost(entry, node, why);

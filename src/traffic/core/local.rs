@@ -91,6 +91,9 @@ impl Core {
     fn select(&mut self, key: ClientKey, request: Request<'_>) {
         let refusal = match integer(request.arg(1)) {
             None => Refusal::Redis(NOT_AN_INTEGER),
+            Some(db) if i32::try_from(db).is_err() => {
+                Refusal::Redis("ERR value is out of range, value must between -2147483648 and 2147483647")
+            }
             Some(db) if !(0..i64::from(self.snapshot.facts.databases)).contains(&db) => {
                 Refusal::Redis("ERR DB index is out of range")
             }
@@ -171,9 +174,9 @@ impl Core {
             }
         }
         if self.client(key).is_some_and(|client| !client.authenticated) {
-            let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
-                        AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
-                        version at the same time";
+            let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH \
+                        <user> <pass> option can be used to authenticate the client and select the RESP protocol version \
+                        at the same time";
             return self.refuse(key, &Refusal::Redis(text));
         }
         if let Some(name) = name

@@ -45,6 +45,7 @@ impl Core {
     pub(super) fn local_client(&mut self, key: ClientKey, request: Request<'_>, which: Local, table: &Table) {
         let Some(client) = self.client(key) else { return };
         let record = Arc::clone(&client.record);
+        record.touched(self.now_us, client.last_command);
         match which {
             Local::ClientId => self.answer(key, |out| encode::integer(out, record.id as i64)),
             Local::ClientGetName => {
@@ -156,8 +157,8 @@ impl Core {
             (4.., option) if option.eq_ignore_ascii_case(b"ID") => {
                 let ids: Option<Vec<i64>> = (3..request.args.len()).map(|at| integer(request.arg(at))).collect();
                 match ids {
-                    Some(ids) if ids.iter().all(|id| *id > 0) => filter.ids = Some(ids),
-                    _ => return self.refuse(key, &Refusal::Redis("ERR Invalid client ID")),
+                    Some(ids) => filter.ids = Some(ids),
+                    None => return self.refuse(key, &Refusal::Redis("ERR Invalid client ID")),
                 }
             }
             _ => return self.refuse(key, &Refusal::Redis(SYNTAX)),

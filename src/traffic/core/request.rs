@@ -215,12 +215,14 @@ impl Core {
         };
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         client.last_command = u32::from(row.id);
-        if !client.authenticated && !is_open_to_all(row) {
-            self.refuse(key, &Refusal::NoAuth);
-            return Taken::Yes;
-        }
+        let may_pass = client.authenticated || is_open_to_all(row);
+        // Redis's order: what is no command is told before who may give it.
         if !row.arity_ok(request.args.len()) {
             self.refuse(key, &Refusal::Arity(&row.name));
+            return Taken::Yes;
+        }
+        if !may_pass {
+            self.refuse(key, &Refusal::NoAuth);
             return Taken::Yes;
         }
         match row.route {
@@ -251,22 +253,15 @@ impl Core {
         self.refuse(key, &refusal);
     }
 
-    /// A subcommand that the table lacks: the nodes' answer if they have the command, else Redis's text.
+    /// A subcommand that neither the table nor a node has.
     fn unknown_sub(&mut self, key: ClientKey, request: Request<'_>, container: &Row) -> Taken {
-        if self.client(key).is_some_and(|client| !client.authenticated) {
-            self.refuse(key, &Refusal::NoAuth);
-        } else {
-            let command = container.name.to_ascii_uppercase();
-            self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
-        }
+        let command = container.name.to_ascii_uppercase();
+        self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
         Taken::Yes
     }
 
+    /// A command that neither the table nor a node has.
     fn unknown(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
-        if self.client(key).is_some_and(|client| !client.authenticated) {
-            self.refuse(key, &Refusal::NoAuth);
-            return Taken::Yes;
-        }
         // Redis prints arguments until about 128 bytes are used up.
         let mut shown = String::new();
         for index in 1..request.args.len() {

@@ -15,10 +15,10 @@ fn first_error<'a>(aggregate: &'a Aggregate, cx: &Context<'_>, reads: bool) -> O
     aggregate.parts.iter().find(|part| aggregate.is_error(part) && !(tolerant && part.state == State::Failed))
 }
 
-/// Appends the error of `part`, with the node's name if the node itself gave it.
+/// Appends the error of `part`, with the node's name if that node itself gave it and not all say the same.
 pub(super) fn error_of(aggregate: &Aggregate, part: &Part, cx: &Context<'_>, out: &mut Vec<u8>) {
     let line = aggregate.bytes(part);
-    if part.state == State::Replied && aggregate.parts.len() > 1 {
+    if part.state == State::Replied && aggregate.parts.iter().any(|other| aggregate.bytes(other) != line) {
         let text = line.strip_suffix(b"\r\n").unwrap_or(line);
         out.extend_from_slice(text);
         out.extend_from_slice(format!(" (node {})\r\n", cx.topology.node(part.node).name).as_bytes());
@@ -210,6 +210,8 @@ mod tests {
     fn a_nodes_own_error_is_passed_on_with_its_name() {
         let mset = aggregate(Kind::Split(Split::Pairs), &[], &[Ok("+OK\r\n"), Ok(OOM)]);
         assert_eq!(finished(&mset, Nil), "-OOM command not allowed when used memory > 'maxmemory'. (node b)\r\n");
+        let flush = aggregate(Kind::All(Gather::Ok), &[], &[Ok("-ERR syntax error\r\n"); 3]);
+        assert_eq!(finished(&flush, Error), "-ERR syntax error\r\n", "every node says the same");
         let mset = aggregate(Kind::Split(Split::Pairs), &[], &[Ok("+OK\r\n"), Ok("+OK\r\n")]);
         assert_eq!(finished(&mset, Error), "+OK\r\n");
     }

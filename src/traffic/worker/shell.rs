@@ -28,7 +28,7 @@ use super::{
 };
 use crate::traffic::{
     core::{Core, Todo},
-    counters::Published,
+    counters::{Closed, Published},
     pipe::chunk::Chunk,
 };
 
@@ -223,7 +223,12 @@ impl Shell {
                 tracing::debug!(worker = self.index, node = %node.name, address = %node.address, %why, "node cannot be used");
             }
             Todo::Dropped(id, addr, why) => {
-                tracing::warn!(client = id, %addr, reason = why.label(), "session closed");
+                // Anybody can send nonsense as often as they like; that must not fill the log.
+                if why == Closed::Protocol {
+                    tracing::debug!(client = id, %addr, reason = why.label(), "session closed");
+                } else {
+                    tracing::warn!(client = id, %addr, reason = why.label(), "session closed");
+                }
             }
         }
     }

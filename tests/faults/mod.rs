@@ -1,0 +1,7 @@
+//! Nodes that are down, hang, restart, lie or lose connections: what clients are told, and that others notice nothing.
+
+mod cut;
+mod down;
+mod hung;
+mod lying;
+mod partial;

@@ -1,0 +1,13 @@
+//! Random numbers that a failed test can be repeated with: `SEED=n`.
+
+use fastrand::Rng;
+
+/// The generator; its seed is printed, and shown by the runner if the test fails.
+pub fn rng(test: &str) -> Rng {
+    let seed = match std::env::var("SEED") {
+        Ok(text) => text.parse().expect("SEED is a number"),
+        Err(_) => fastrand::u64(..),
+    };
+    eprintln!("{test}: SEED={seed}");
+    Rng::with_seed(seed)
+}

@@ -1,0 +1,11 @@
+//! Bytes in, bytes out: what a client sees of Circlet on the wire.
+
+mod commands;
+mod keyspace;
+mod pipelines;
+mod protocol;
+mod refused;
+mod scripts;
+mod session;
+mod sockets;
+mod split;

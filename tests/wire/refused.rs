@@ -1,0 +1,169 @@
+//! What Circlet does not do is refused clearly, and the connection stays open.
+
+use crate::support::{Cluster, Redis};
+
+#[test]
+fn commands_that_need_a_connection_of_their_own() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    for line in [
+        "MULTI",
+        "EXEC",
+        "DISCARD",
+        "WATCH k",
+        "UNWATCH",
+        "SUBSCRIBE c",
+        "PSUBSCRIBE c*",
+        "SSUBSCRIBE c",
+        "UNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "PUBLISH c m",
+        "SPUBLISH c m",
+        "PUBSUB CHANNELS",
+        "MONITOR",
+        "BLPOP k 0",
+        "BRPOP k 0",
+        "BRPOPLPUSH a b 0",
+        "BLMOVE a b LEFT RIGHT 0",
+        "BLMPOP 0 1 k LEFT",
+        "BZPOPMIN k 0",
+        "BZPOPMAX k 0",
+        "BZMPOP 0 1 k MIN",
+        "WAIT 0 0",
+        "CLIENT TRACKING ON",
+        "CLIENT CACHING YES",
+        "CLIENT PAUSE 1000",
+        "CLIENT UNPAUSE",
+        "CLIENT UNBLOCK 1",
+        "CLIENT GETREDIR",
+        "XREAD BLOCK 0 STREAMS s $",
+        "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+        "SCRIPT DEBUG YES",
+    ] {
+        let reply = client.ask(line);
+        assert!(reply.starts_with("-ERR '") && reply.contains("needs a node connection of its own"), "{line}: {reply}");
+        let name = line.split(' ').next().unwrap().to_lowercase();
+        assert!(reply.contains(&name), "{line}: {reply}");
+    }
+    client.expect("PING", "+PONG\r\n");
+}
+
+#[test]
+fn commands_that_are_for_one_server() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    for line in [
+        "SAVE",
+        "BGSAVE",
+        "BGREWRITEAOF",
+        "SHUTDOWN",
+        "SHUTDOWN NOSAVE",
+        "REPLICAOF h 1",
+        "SLAVEOF NO ONE",
+        "FAILOVER",
+        "DEBUG SLEEP 0",
+        "MIGRATE h 1 k 0 10",
+        "SWAPDB 0 1",
+        "MODULE LOAD /m.so",
+        "MODULE UNLOAD m",
+        "ACL SETUSER u",
+        "ACL DELUSER u",
+        "ACL LIST",
+        "ACL SAVE",
+        "ACL LOAD",
+        "LATENCY DOCTOR",
+        "MEMORY STATS",
+        "MEMORY DOCTOR",
+    ] {
+        let reply = client.ask(line);
+        assert!(reply.starts_with("-ERR '") && reply.contains("acts on one server"), "{line}: {reply}");
+    }
+    for line in
+        ["SYNC", "PSYNC ? -1", "REPLCONF listening-port 1", "PFSELFTEST", "PFDEBUG ENCODING k", "RESTORE-ASKING k 0 x"]
+    {
+        let reply = client.ask(line);
+        assert!(reply.starts_with("-ERR '") && reply.contains("between servers"), "{line}: {reply}");
+    }
+    client.expect("PING", "+PONG\r\n");
+    for node in &cluster.nodes {
+        node.client().expect("PING", "+PONG\r\n");
+    }
+}
+
+#[test]
+fn cluster_commands_are_answered_as_by_a_plain_redis() {
+    let plain = Redis::start();
+    let cluster = Cluster::start();
+    let mut expected = plain.client();
+    let mut client = cluster.client();
+    for line in [
+        "CLUSTER INFO",
+        "CLUSTER SLOTS",
+        "CLUSTER NODES",
+        "CLUSTER SHARDS",
+        "CLUSTER MYID",
+        "READONLY",
+        "READWRITE",
+        "ASKING",
+    ] {
+        assert_eq!(client.ask(line), expected.ask(line), "{line}");
+    }
+}
+
+#[test]
+fn unknown_commands_get_the_text_of_redis_and_the_connection_stays_open() {
+    let plain = Redis::start();
+    let cluster = Cluster::start();
+    let mut expected = plain.client();
+    let mut client = cluster.client();
+    let long = "x".repeat(300);
+    for words in [
+        vec!["nosuch"],
+        vec!["NoSuch", "a", "b"],
+        vec!["nosuch", "", " ", "a b"],
+        vec!["nosuch", &long],
+        vec![&long, "a"],
+        vec![
+            "nosuch",
+            "1234567890123456789012345678901234567890",
+            "1234567890123456789012345678901234567890",
+            "1234567890123456789012345678901234567890",
+            "1234567890123456789012345678901234567890",
+        ],
+        vec!["nosuch", "a\r\nb"],
+        vec!["no\r\nsuch"],
+        vec![""],
+        vec!["get|x"],
+        vec!["client|list"],
+        vec!["CLIENT", "NOSUCH"],
+        vec!["CLIENT", "NOSUCH", "a", "b"],
+        vec!["CONFIG", "NOSUCH"],
+        vec!["OBJECT", "NOSUCH", "k"],
+        vec!["XGROUP", "NOSUCH", "k"],
+        vec!["COMMAND", "NOSUCH"],
+        vec!["CLIENT"],
+        vec!["CONFIG"],
+        vec!["OBJECT"],
+        vec!["CLUSTER"],
+        vec!["FUNCTION", "NOSUCH"],
+        vec!["MEMORY", "NOSUCH", "k"],
+    ] {
+        let (redis, circlet) = (expected.call(&words), client.call(&words));
+        assert_eq!(String::from_utf8_lossy(&circlet), String::from_utf8_lossy(&redis), "{words:?}");
+    }
+    client.expect("PING", "+PONG\r\n");
+}
+
+#[test]
+fn sort_by_keys_of_other_nodes_is_refused() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    client.expect("RPUSH l 3 1 2", ":3\r\n");
+    for line in ["SORT l BY w_*", "SORT l GET o_*", "SORT_RO l BY w_*->f", "SORT l GET # GET o_*"] {
+        let reply = client.ask(line);
+        assert!(reply.starts_with("-ERR '") && reply.contains("other nodes"), "{line}: {reply}");
+    }
+    client.expect("SORT l", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n");
+    client.expect("SORT l BY nosort GET # DESC", "*3\r\n$1\r\n2\r\n$1\r\n1\r\n$1\r\n3\r\n");
+}

@@ -1,0 +1,89 @@
+//! EVAL, SCRIPT, FUNCTION and FCALL: run where their keys are, known on every node.
+
+use crate::support::{Cluster, resp::Value};
+
+#[test]
+fn a_script_runs_where_its_keys_are() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    for number in 0..30 {
+        let key = format!("k{number}");
+        let reply = client.call(&["EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", &key, "v"]);
+        assert_eq!(reply, b"+OK\r\n");
+        client.expect(&format!("GET {key}"), "$1\r\nv\r\n");
+        assert_eq!(client.call(&["EVAL_RO", "return redis.call('GET', KEYS[1])", "1", &key]), b"$1\r\nv\r\n");
+    }
+    assert_eq!(client.call(&["EVAL", "return ARGV[1]", "0", "x"]), b"$1\r\nx\r\n");
+    assert_eq!(client.call(&["EVAL", "return {1,2,{3,'x'}}", "0"]), b"*3\r\n:1\r\n:2\r\n*2\r\n:3\r\n$1\r\nx\r\n");
+}
+
+#[test]
+fn a_loaded_script_is_known_on_every_node() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    let script = "return {KEYS[1],ARGV[1]}";
+    let sha = Value::of(&client.call(&["SCRIPT", "LOAD", script])).text();
+    assert_eq!(sha.len(), 40);
+    for node in &cluster.nodes {
+        node.client().expect(&format!("SCRIPT EXISTS {sha}"), "*1\r\n:1\r\n");
+    }
+    for number in 0..20 {
+        let reply = client.value(&format!("EVALSHA {sha} 1 k{number} a"));
+        assert_eq!(reply.list()[0].text(), format!("k{number}"));
+    }
+    // Known to some only is not known.
+    let other = Value::of(&cluster.nodes[0].client().call(&["SCRIPT", "LOAD", "return 7"])).text();
+    client.expect(&format!("SCRIPT EXISTS {sha} {other} {}", "0".repeat(40)), "*3\r\n:1\r\n:0\r\n:0\r\n");
+    client.expect("SCRIPT FLUSH", "+OK\r\n");
+    client.expect(&format!("SCRIPT EXISTS {sha}"), "*1\r\n:0\r\n");
+    assert!(client.ask(&format!("EVALSHA {sha} 1 k a")).starts_with("-NOSCRIPT "));
+    assert!(client.ask("SCRIPT KILL").starts_with("-NOTBUSY "));
+    assert!(client.ask("SCRIPT FLUSH NOSUCH").starts_with("-ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    assert!(client.ask("SCRIPT NOSUCH").starts_with("-ERR unknown subcommand 'NOSUCH'. Try SCRIPT HELP."));
+}
+
+#[test]
+fn a_script_that_does_not_compile_is_the_nodes_error() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    let plain = String::from_utf8(cluster.nodes[0].client().call(&["EVAL", "retur 1", "1", "k"])).unwrap();
+    assert!(plain.starts_with("-ERR Error compiling script"), "{plain}");
+    assert_eq!(String::from_utf8(client.call(&["EVAL", "retur 1", "1", "k"])).unwrap(), plain);
+    let loaded = String::from_utf8(client.call(&["SCRIPT", "LOAD", "retur 1"])).unwrap();
+    assert!(loaded.starts_with(plain.trim_end()), "{loaded}");
+}
+
+const LIBRARY: &str = "#!lua name=lib\n\
+    redis.register_function('put', function(keys, args) return redis.call('SET', keys[1], args[1]) end)\n\
+    redis.register_function{function_name='got', callback=function(keys) return redis.call('GET', keys[1]) end, flags={'no-writes'}}";
+
+#[test]
+fn a_function_is_loaded_on_every_node_and_called_where_its_keys_are() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    assert_eq!(client.call(&["FUNCTION", "LOAD", LIBRARY]), b"$3\r\nlib\r\n");
+    let again = String::from_utf8(client.call(&["FUNCTION", "LOAD", LIBRARY])).unwrap();
+    assert!(again.starts_with("-ERR Library 'lib' already exists"), "{again}");
+    assert_eq!(client.call(&["FUNCTION", "LOAD", "REPLACE", LIBRARY]), b"$3\r\nlib\r\n");
+    for number in 0..20 {
+        client.expect(&format!("FCALL put 1 k{number} v"), "+OK\r\n");
+        client.expect(&format!("FCALL_RO got 1 k{number}"), "$1\r\nv\r\n");
+    }
+    client.expect("DBSIZE", ":20\r\n");
+    assert!(client.ask("FUNCTION LIST").contains("lib"));
+    let dump = client.call(&["FUNCTION", "DUMP"]);
+    let Value::Bulk(dump) = Value::of(&dump) else { panic!("no bulk: {dump:?}") };
+    client.expect("FUNCTION DELETE lib", "+OK\r\n");
+    for node in &cluster.nodes {
+        node.client().expect("FUNCTION LIST", "*0\r\n");
+    }
+    assert_eq!(client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]), b"+OK\r\n");
+    for node in &cluster.nodes {
+        assert!(node.client().ask("FUNCTION LIST").contains("lib"));
+    }
+    client.expect("FUNCTION FLUSH", "+OK\r\n");
+    client.expect("FUNCTION LIST", "*0\r\n");
+    assert!(client.ask("FCALL put 1 k v").starts_with("-ERR Function not found"));
+    assert!(client.ask("FUNCTION KILL").starts_with("-NOTBUSY "));
+    assert!(client.ask("FUNCTION STATS").contains("running_script"));
+}
