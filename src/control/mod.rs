@@ -20,6 +20,7 @@ pub mod probe;
 pub mod signals;
 pub mod start;
 pub mod telemetry;
+pub mod trim;
 
 pub use signals::Signals;
 pub use start::{Doors, Running, StartError, start};

@@ -26,6 +26,7 @@ use super::{
     listen::{self, BindError, Door},
     probe::{self, Board, Known},
     telemetry::{Telemetry, View},
+    trim,
 };
 use crate::{
     config::Config,
@@ -140,6 +141,7 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
     let board = Arc::new(Board::new(nodes));
     let draining = Arc::new(AtomicBool::new(false));
     let mut background = JoinSet::new();
+    background.spawn(trim::run(Arc::clone(&fleet)));
     background.spawn(probe::run(
         Arc::clone(&topology),
         config.traffic.pipe.clone(),

@@ -50,6 +50,9 @@ pub enum Pause {
     Replies,
     /// A pipe that its next request needs is full; until that has room.
     Pipe,
+    /// Its next request changes the db or the protocol, and so the pipe; until every reply before it has come, or
+    /// requests behind it could overtake those before it.
+    Order,
 }
 
 /// An unfinished request, or requests that wait until the session may go on.
@@ -90,8 +93,12 @@ pub struct Client {
     pub closing: Option<Closed>,
     /// Row id of its last command.
     pub last_command: u32,
-    /// Bytes of the reply that arrived last; a single reply may pass the hard limit.
-    pub last_reply: usize,
+    /// Bytes of the largest single reply among those owed; one reply may pass the hard limit.
+    pub largest: usize,
+    /// The reply that arrives in parts: its slot, and its bytes so far.
+    growing: (u32, usize),
+    /// Bytes that aggregates hold for it.
+    pub gathered: usize,
 }
 
 impl Client {
@@ -112,7 +119,9 @@ impl Client {
             pause: Pause::No,
             closing: None,
             last_command: registry::NO_COMMAND,
-            last_reply: 0,
+            largest: 0,
+            growing: (0, 0),
+            gathered: 0,
         }
     }
 
@@ -120,14 +129,14 @@ impl Client {
     #[must_use]
     #[inline]
     pub fn owed(&self) -> usize {
-        self.out.len() + self.slots.waiting_bytes()
+        self.out.len() + self.slots.waiting_bytes() + self.gathered
     }
 
     /// Bytes of memory held, without the chunks that its replies pin.
     #[must_use]
     pub fn held(&self) -> usize {
-        let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity());
-        input + self.out.held() + self.slots.waiting_bytes()
+        let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity() + partial.scanner.held());
+        input + self.out.held() + self.slots.waiting_bytes() + self.gathered
     }
 
     /// Whether nothing is left to be done before the session may end.
@@ -159,17 +168,20 @@ impl Client {
     /// Puts the whole reply to `seq` into its place.
     #[inline]
     pub fn fill(&mut self, seq: u32, reply: Reply<'_>, pool: &mut Pool) {
-        let len = reply.len();
-        let cut = self.slots.is_cut_at(seq);
-        self.last_reply = if cut { self.last_reply + len } else { len };
+        let (grown, before) = self.growing;
+        let before = if grown == seq { before } else { 0 };
+        self.growing = if before > 0 { (0, 0) } else { self.growing };
+        self.largest = self.largest.max(before + reply.len());
         self.slots.fill(seq, reply, &mut self.out, pool);
     }
 
     /// Puts a part of the reply to `seq` into its place; `part` is empty afterwards.
     pub fn grow(&mut self, seq: u32, part: &mut Outbox, pool: &mut Pool) {
-        let len = part.len();
+        let (grown, before) = self.growing;
+        let bytes = part.len() + if grown == seq { before } else { 0 };
+        self.growing = (seq, bytes);
+        self.largest = self.largest.max(bytes);
         self.slots.grow(seq, part, &mut self.out, pool);
-        self.last_reply = if self.slots.is_cut_at(seq) { self.last_reply + len } else { len };
     }
 
     /// Answers the next request at once.

@@ -161,7 +161,7 @@ impl Slots {
         let index = seq.wrapping_sub(self.head) as usize;
         let Some(slot) = self.slots.get_mut(index) else { return reply.discard(pool) };
         match (&mut *slot, reply) {
-            (Slot::Pending, Reply::Bytes(bytes)) => {
+            (Slot::Pending, Reply::Bytes(bytes)) if bytes.len() < COPY_BELOW => {
                 *slot = Slot::Stashed { start: self.stash.len() as u32, len: bytes.len() as u32 };
                 self.stash.extend_from_slice(bytes);
                 self.stashed += 1;

@@ -76,6 +76,7 @@ pub enum Local {
     AclWhoAmI,
     Command,
     CommandCount,
+    /// Of a live node, which describes arguments too; of the table when there is none.
     CommandDocs,
     CommandGetKeys,
     CommandGetKeysAndFlags,

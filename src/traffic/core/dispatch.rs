@@ -56,6 +56,9 @@ impl Core {
                 Taken::Yes
             }
         };
+        if keys.capacity() > 16 << 10 {
+            keys = Vec::new();
+        }
         self.scratch.keys = keys;
         taken
     }
@@ -86,7 +89,7 @@ impl Core {
         self.send_one(client, request, row, node)
     }
 
-    fn any_live_node(&self) -> Option<NodeId> {
+    pub(super) fn any_live_node(&self) -> Option<NodeId> {
         let index = self.links.iter().position(|link| link.down.is_none())?;
         Some(NodeId(index as u16))
     }
@@ -202,6 +205,7 @@ impl Core {
                 self.send_parts(key, Kind::Split(how), row.is_read(), &cut)
             }
         };
+        cut.release();
         self.scratch.cut = cut;
         taken
     }
@@ -221,6 +225,7 @@ impl Core {
             write(cut.buffer(node));
         }
         let taken = self.send_parts(key, kind, reads, &cut);
+        cut.release();
         self.scratch.cut = cut;
         taken
     }
@@ -248,6 +253,7 @@ impl Core {
             out.extend_from_slice(request.bytes);
         }
         let taken = self.send_parts(key, Kind::Scan, true, &cut);
+        cut.release();
         self.scratch.cut = cut;
         taken
     }
@@ -319,9 +325,21 @@ impl Core {
         (self.aggregates.insert(aggregate), generation)
     }
 
+    /// Its memory serves the next one.
+    fn keep_aggregate(&mut self, mut aggregate: Aggregate) {
+        aggregate.recycle();
+        if self.idle_aggregates.len() < 64 {
+            self.idle_aggregates.push(aggregate);
+        }
+    }
+
     /// All parts are there: the merged reply goes to its slot.
     pub(super) fn finish_aggregate(&mut self, id: usize) {
-        let mut aggregate = self.aggregates.remove(id);
+        let aggregate = self.aggregates.remove(id);
+        let replied = aggregate.replied();
+        let Some(client) = self.client_mut(aggregate.client) else { return self.keep_aggregate(aggregate) };
+        client.gathered = client.gathered.saturating_sub(replied);
+        self.gathered = self.gathered.saturating_sub(replied);
         let circlet_info =
             if aggregate.kind == (Kind::Info { own: true }) { self.circlet_info() } else { String::new() };
         let random = self.rng.u64(..);
@@ -336,10 +354,7 @@ impl Core {
         };
         merge::finish(&aggregate, &cx, &mut text);
         self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));
-        aggregate.recycle();
-        if self.idle_aggregates.len() < 64 {
-            self.idle_aggregates.push(aggregate);
-        }
+        self.keep_aggregate(aggregate);
         if text.capacity() > 64 << 10 {
             text = Vec::new();
         }
@@ -361,12 +376,19 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    fn clear(&mut self) {
+    /// Gives back the memory of an unusually large request.
+    fn release(&mut self) {
         for buffer in self.buffers.iter_mut().take(self.nodes.len()) {
             if buffer.capacity() > 64 << 10 {
                 *buffer = Vec::new();
             }
         }
+        if self.order.capacity() > 16 << 10 {
+            self.order = Vec::new();
+        }
+    }
+
+    fn clear(&mut self) {
         self.nodes.clear();
         self.counts.clear();
         self.order.clear();

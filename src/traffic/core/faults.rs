@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use super::{Core, Todo};
 use crate::traffic::{
-    client::ClientKey,
+    client::{Client, ClientKey},
     counters::Closed,
-    pipe::{Entry, Owner, PipeId, State, backoff_us},
+    pipe::{Entry, Owner, Pipe, PipeId, State, backoff_us},
     refusal::{Outcome, Refusal},
     resp::Proto,
     route::NodeId,
@@ -273,10 +273,9 @@ impl Core {
             }
         }
         self.bound_memory();
-        for index in 0..self.links.len() {
-            let of_node = |pipe: &&crate::traffic::pipe::Pipe| pipe.node.index() == index;
-            self.counters.nodes[index].in_flight =
-                self.pipes.iter().filter(of_node).map(|pipe| pipe.inflight.len() as u64).sum();
+        self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);
+        for pipe in &self.pipes {
+            self.counters.nodes[pipe.node.index()].in_flight += pipe.inflight.len() as u64;
         }
     }
 
@@ -289,7 +288,7 @@ impl Core {
             client.shrink();
             let active_us = client.record.active_us.load(std::sync::atomic::Ordering::Relaxed);
             let is_idle = idle.is_some_and(|idle| now_us.saturating_sub(active_us) > idle);
-            if is_idle && client.slots.is_empty() && client.closing.is_none() {
+            if is_idle && client.slots.is_empty() && client.out.is_empty() && client.closing.is_none() {
                 self.drop_client(key, Closed::Idle);
             }
         }
@@ -310,29 +309,41 @@ impl Core {
         self.idle_aggregates.truncate(8);
     }
 
-    /// Holds this worker's share of `max_buffered`: past it, the session that holds most ends, until it is enough.
-    fn bound_memory(&mut self) {
-        let limit = self.settings.max_buffered / self.settings.workers.max(1);
-        let aggregates: usize = self.aggregates.iter().map(|(_, aggregate)| aggregate.held()).sum();
-        let pipes: usize = self.pipes.iter().map(|pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.held()).sum();
-        let mut sessions = Vec::new();
-        let mut held = aggregates + pipes + self.pool.bytes_out();
-        for (index, client) in &self.clients {
-            let own = client.held();
-            held += own;
-            if own > 64 << 10 {
-                sessions.push((own, ClientKey { index: index as u32, generation: client.generation }));
+    /// Bytes that this worker may hold: what the others leave of `max_buffered`, and never less than its share, for
+    /// whoever holds less does not answer for the others.
+    pub(super) fn enough(&self) -> usize {
+        let others = usize::try_from(self.others_held).unwrap_or(usize::MAX);
+        let limit = self.settings.max_buffered;
+        (limit / self.settings.workers.max(1)).max(limit.saturating_sub(others))
+    }
+
+    /// Holds `max_buffered`: past it, a worker that holds more than its share ends the sessions that hold most.
+    pub(super) fn bound_memory(&mut self) {
+        let clients = &self.clients;
+        for (_, aggregate) in &mut self.aggregates {
+            let key = aggregate.client;
+            if clients.get(key.index as usize).is_none_or(|client| client.generation != key.generation) {
+                aggregate.forget();
             }
         }
+        let of_pipe = |pipe: &Pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.held();
+        let pipes: usize = self.pipes.iter().map(of_pipe).sum();
+        let sessions: usize = self.clients.iter().map(|(_, client)| client.held()).sum();
+        let mut held = pipes + sessions + self.pool.bytes_out();
         self.counters.buffered = held as u64;
-        if held <= limit {
+        let enough = self.enough();
+        if held <= enough {
             return;
         }
-        sessions.sort_unstable_by_key(|(own, _)| std::cmp::Reverse(*own));
-        for (own, key) in sessions {
+        let key = |(index, client): (usize, &Client)| {
+            (client.held(), ClientKey { index: index as u32, generation: client.generation })
+        };
+        let mut holders: Vec<(usize, ClientKey)> = self.clients.iter().map(key).collect();
+        holders.sort_unstable_by_key(|(own, _)| std::cmp::Reverse(*own));
+        for (own, key) in holders {
             self.drop_client(key, Closed::Memory);
             held = held.saturating_sub(own);
-            if held <= limit {
+            if held <= enough {
                 break;
             }
         }

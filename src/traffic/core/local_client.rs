@@ -17,6 +17,9 @@ use crate::traffic::{
     resp::encode,
 };
 
+/// Longest name that a client may give itself, bytes.
+const MAX_NAME: usize = 1024;
+
 /// Which sessions CLIENT KILL or LIST means.
 #[derive(Debug, Default)]
 struct Filter {
@@ -93,7 +96,11 @@ impl Core {
     /// Names a session; false: the name was refused, and the client told so.
     pub(super) fn set_name(&mut self, key: ClientKey, name: &[u8]) -> bool {
         let Some(name) = printable(name) else {
-            let text = "ERR Client names cannot contain spaces, newlines or special characters.";
+            let text = if name.len() > MAX_NAME {
+                "ERR Client names cannot be longer than 1024 bytes."
+            } else {
+                "ERR Client names cannot contain spaces, newlines or special characters."
+            };
             self.refuse(key, &Refusal::Redis(text));
             return false;
         };
@@ -274,8 +281,9 @@ fn known_type(name: &[u8]) -> Option<bool> {
     other.iter().any(|known| name.eq_ignore_ascii_case(known)).then_some(false)
 }
 
-/// A name as Redis allows it: printable ASCII without spaces.
+/// A name as Redis allows it: printable ASCII without spaces; longer ones than this would only fill the memory.
 fn printable(name: &[u8]) -> Option<String> {
+    (name.len() <= MAX_NAME).then_some(name)?;
     name.iter().all(|byte| (b'!'..=b'~').contains(byte)).then(|| String::from_utf8_lossy(name).into_owned())
 }
 

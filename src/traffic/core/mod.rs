@@ -131,6 +131,10 @@ pub struct Core {
     counters: Counters,
     /// µs since the process started.
     now_us: u64,
+    /// Bytes that aggregates hold for sessions.
+    gathered: usize,
+    /// Bytes that the other workers hold.
+    others_held: u64,
     /// Wall clock when `now_us` was 0, since 1970; for TIME.
     zero: Duration,
     rng: fastrand::Rng,
@@ -161,6 +165,8 @@ impl Core {
             pool: Pool::default(),
             counters: Counters::new(nodes),
             now_us: 0,
+            gathered: 0,
+            others_held: 0,
             zero: Duration::ZERO,
             rng: fastrand::Rng::with_seed(seed),
             draining: false,
@@ -180,6 +186,11 @@ impl Core {
     /// Sets the wall clock that belongs to the worker's clock: time since 1970.
     pub fn set_wall_clock(&mut self, now: Duration) {
         self.zero = now.saturating_sub(Duration::from_micros(self.now_us));
+    }
+
+    /// Tells how many bytes the other workers hold, which count for `max_buffered` too.
+    pub fn set_others_held(&mut self, bytes: u64) {
+        self.others_held = bytes;
     }
 
     /// Plans from now on with `snapshot`. Its nodes must be the same ones, in the same order.
@@ -329,6 +340,7 @@ impl Core {
         let mut client = self.clients.remove(key.index as usize);
         client.out.clear(&mut self.pool);
         client.slots.clear(&mut self.pool);
+        self.gathered = self.gathered.saturating_sub(client.gathered);
         self.registry.remove(client.record.id);
         self.counters.closed[why as usize] += 1;
         if matches!(why, Closed::Protocol | Closed::Output | Closed::Memory | Closed::CutReply) {
@@ -385,10 +397,18 @@ impl Core {
             return self.drop_client(key, why);
         }
         let owed = client.owed();
-        if owed > hard && owed - client.last_reply.min(owed) > hard {
+        if owed > hard && owed - client.largest.min(owed) > hard {
             return self.drop_client(key, Closed::Output);
         }
-        if client.pause == Pause::Replies && owed <= soft / 2 && client.slots.len() <= pending / 2 {
+        if owed == 0 {
+            client.largest = 0;
+        }
+        let goes_on = match client.pause {
+            Pause::Replies => owed <= soft / 2 && client.slots.len() <= pending / 2,
+            Pause::Order => client.slots.is_empty(),
+            Pause::No | Pause::Pipe => false,
+        };
+        if goes_on {
             client.pause = Pause::No;
             self.todo.push(Todo::Resume(key));
         }

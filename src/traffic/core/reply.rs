@@ -69,8 +69,13 @@ impl Core {
                     at += used;
                 }
                 Ok(None) => {
-                    let push = scanner.kind() == b'>';
-                    self.begin(id, chunk, at, len, push);
+                    if scanner.kind() == b'>' {
+                        // A push that nobody asked for: nothing of it is kept.
+                    } else if self.pipes[id.index()].inflight.is_empty() {
+                        result = Err(Nonsense::Unasked);
+                    } else {
+                        self.begin(id, chunk, at, len);
+                    }
                     break;
                 }
                 Err(error) => {
@@ -85,6 +90,10 @@ impl Core {
             self.node_up(node);
         }
         self.wake_waiting(id);
+        if self.gathered + self.pool.bytes_out() > self.enough() {
+            // Nodes can fill the memory faster than the next tick comes.
+            self.bound_memory();
+        }
         result
     }
 
@@ -117,11 +126,8 @@ impl Core {
     }
 
     /// Bytes `start..end` of `chunk` are the beginning or the middle of a reply.
-    fn begin(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize, push: bool) {
+    fn begin(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize) {
         let pipe = &mut self.pipes[id.index()];
-        if push {
-            return;
-        }
         if end - start < KEEP_FROM {
             pipe.begun.push(&chunk[start..end]);
         } else {
@@ -153,14 +159,22 @@ impl Core {
             }
             Owner::Part => {
                 let id = entry.index as usize;
-                let waits =
-                    |aggregate: &&mut crate::traffic::merge::Aggregate| aggregate.generation == entry.generation;
-                if let Some(aggregate) = self.aggregates.get_mut(id).filter(waits) {
+                if let Some(aggregate) = self.aggregates.get_mut(id).filter(|a| a.generation == entry.generation) {
+                    let key = aggregate.client;
+                    let client =
+                        self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation);
+                    let wanted = client.is_some();
                     let complete = aggregate.note(entry.seq, PartState::Replied, |out| match &reply {
+                        _ if !wanted => {}
                         Reply::Frame(chunk, start, end) => out.extend_from_slice(&chunk[*start..*end]),
                         Reply::Bytes(bytes) => out.extend_from_slice(bytes),
                         Reply::Rope(rope) => rope.copy_to(out),
                     });
+                    if let Some(client) = client {
+                        client.gathered += reply.len();
+                        self.gathered += reply.len();
+                        client.largest = client.largest.max(aggregate.replied());
+                    }
                     if complete {
                         self.finish_aggregate(id);
                     }

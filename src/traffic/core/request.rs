@@ -16,7 +16,7 @@ use crate::traffic::{
     refusal::Refusal,
     resp::{
         inline,
-        request::{Arg, Scan, Scanner},
+        request::{Arg, ProtocolError, Scan, Scanner},
     },
 };
 
@@ -48,6 +48,8 @@ pub(super) enum Taken {
     Yes,
     /// Nothing was done: this pipe is full.
     Full(PipeId),
+    /// Nothing was done: the replies before it must come first.
+    Later,
 }
 
 impl Core {
@@ -101,16 +103,21 @@ impl Core {
     }
 
     fn continue_partial(&mut self, key: ClientKey, mut partial: Box<Partial>) {
-        if partial.input.len() < BLOB_FROM {
+        let used = if partial.input.len() < BLOB_FROM {
             let input = std::mem::take(&mut partial.input);
             let used = self.take_requests(key, &input, None, &mut partial.scanner);
             partial.input = input;
             partial.input.drain(..used);
+            used
         } else {
             // Large requests leave by reference. Taken back unchanged when none was complete: no byte is copied then.
             let whole = Bytes::from(std::mem::take(&mut partial.input));
             let used = self.take_requests(key, &whole, Some(&whole), &mut partial.scanner);
             partial.input = if used == 0 { Vec::from(whole) } else { whole[used..].to_vec() };
+            used
+        };
+        if used > 0 {
+            partial.scanner.shrink();
         }
         if partial.input.is_empty() {
             if partial.input.capacity() <= 16 << 10 && self.idle_partials.len() < 64 {
@@ -157,8 +164,7 @@ impl Core {
                 }
                 Ok(Scan::Inline { len, line }) => (len, self.inline_request(key, &buf[at..][line], &table)),
                 Err(error) => {
-                    self.refuse(key, &Refusal::Protocol(&error.to_string()));
-                    self.close_when_done(key, Closed::Protocol);
+                    self.refuse_protocol(key, &error);
                     return buf.len();
                 }
             };
@@ -172,9 +178,28 @@ impl Core {
                     self.wait_for(key, pipe);
                     break;
                 }
+                Taken::Later => {
+                    scanner.reset();
+                    if let Some(client) = self.client_mut(key) {
+                        client.pause = Pause::Order;
+                    }
+                    break;
+                }
             }
         }
         at
+    }
+
+    /// What a session sends is no RESP: it is told so, as Redis does, and ends.
+    fn refuse_protocol(&mut self, key: ClientKey, error: &ProtocolError) -> Taken {
+        self.refuse(key, &Refusal::Protocol(&error.to_string()));
+        self.close_when_done(key, Closed::Protocol);
+        Taken::Yes
+    }
+
+    /// Whether requests of this session are in flight.
+    fn awaits_replies(&self, key: ClientKey) -> bool {
+        self.client(key).is_some_and(|client| !client.slots.is_empty())
     }
 
     /// A request typed as a line: rewritten as an array, then like any other.
@@ -190,14 +215,11 @@ impl Core {
                         let request = Request { bytes: &text[..len], args: scanner.args(), blob: None };
                         self.request(key, request, table)
                     }
-                    _ => Taken::Yes,
+                    Ok(_) => Taken::Yes,
+                    Err(error) => self.refuse_protocol(key, &error),
                 }
             }
-            Err(error) => {
-                self.refuse(key, &Refusal::Protocol(&error.to_string()));
-                self.close_when_done(key, Closed::Protocol);
-                Taken::Yes
-            }
+            Err(error) => self.refuse_protocol(key, &error),
         };
         self.scratch.inline = text;
         self.scratch.inline_scanner = scanner;
@@ -232,6 +254,9 @@ impl Core {
             Route::Any => self.any(key, request, row),
             Route::Scan => self.scan(key, request),
             Route::Info => self.info(key, request, row),
+            // The nodes document arguments too, which redis-cli shows while one types; the table answers without nodes.
+            Route::Local(Local::CommandDocs) if self.any_live_node().is_some() => self.any(key, request, row),
+            Route::Local(Local::Select | Local::Hello | Local::Reset) if self.awaits_replies(key) => Taken::Later,
             Route::Local(which) => {
                 self.local(key, request, row, which, table);
                 Taken::Yes

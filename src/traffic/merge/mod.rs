@@ -141,10 +141,16 @@ impl Aggregate {
         &self.buf[part.start..part.end]
     }
 
-    /// Bytes held.
+    /// Bytes of the replies so far.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.buf.capacity()
+    pub fn replied(&self) -> usize {
+        self.parts.iter().filter(|part| part.state == State::Replied).map(|part| part.end - part.start).sum()
+    }
+
+    /// Throws the replies away: nobody waits for them any more.
+    pub fn forget(&mut self) {
+        self.buf = Vec::new();
+        self.parts.iter_mut().for_each(|part| (part.start, part.end) = (0, 0));
     }
 
     /// Whether `part` has no usable reply: Circlet's refusal, or the node's own error.

@@ -202,6 +202,19 @@ impl Scanner {
         self.missing = 0;
     }
 
+    /// Gives back the memory of unusually many arguments, if no request is in progress.
+    pub fn shrink(&mut self) {
+        if self.left == 0 {
+            self.args.clear();
+            self.args.shrink_to(KEPT_ARGS);
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn held(&self) -> usize {
+        self.args.capacity() * size_of::<Arg>()
+    }
+
     /// Reads arguments until the last one or the end of `buf`.
     #[inline]
     fn arguments(&mut self, buf: &[u8], limits: &Limits, authenticated: bool) -> Result<Scan, ProtocolError> {

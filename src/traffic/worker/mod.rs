@@ -39,6 +39,8 @@ pub struct Shared {
     settings: Arc<Settings>,
     registry: Arc<Registry>,
     mailboxes: Vec<Mailbox>,
+    /// Each worker's numbers, at most one tick old.
+    published: Vec<Arc<Published>>,
     /// Sessions per worker, those still in the mailbox included.
     sessions: Vec<AtomicUsize>,
     /// When the process's clock was 0.
@@ -49,7 +51,6 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Fleet {
     shared: Arc<Shared>,
-    published: Vec<Arc<Published>>,
     topology: Arc<Topology>,
     refused: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -68,19 +69,19 @@ impl Fleet {
             settings,
             registry: Arc::default(),
             mailboxes,
+            published: (0..count).map(|_| Arc::new(Published::new(nodes))).collect(),
             sessions: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             zero: Instant::now(),
         });
-        let published: Vec<_> = (0..count).map(|_| Arc::new(Published::new(nodes))).collect();
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            let (shared, published, snapshot) = (Arc::clone(&shared), Arc::clone(&published[index]), snapshot.clone());
+            let (shared, snapshot) = (Arc::clone(&shared), snapshot.clone());
             // A local runtime is made in the thread that it belongs to; whether it could be made is told here.
             let (ready, started) = std::sync::mpsc::sync_channel(1);
             let run = move || match shell::runtime() {
                 Ok(runtime) => {
                     drop(ready.send(Ok(())));
-                    shell::run(&runtime, index, &shared, snapshot, published, inbox);
+                    shell::run(&runtime, index, &shared, snapshot, inbox);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             };
@@ -88,7 +89,7 @@ impl Fleet {
             started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended at once")))?;
         }
         let topology = snapshot.topology;
-        Ok(Self { shared, published, topology, refused: AtomicU64::new(0), threads: Mutex::new(threads) })
+        Ok(Self { shared, topology, refused: AtomicU64::new(0), threads: Mutex::new(threads) })
     }
 
     /// Gives a new connection to the worker with the fewest sessions; `local` is the listener's address. Too many
@@ -129,7 +130,7 @@ impl Fleet {
     /// Each worker's numbers, at most one tick old.
     #[must_use]
     pub fn published(&self) -> &[Arc<Published>] {
-        &self.published
+        &self.shared.published
     }
 
     /// Sessions of all workers.

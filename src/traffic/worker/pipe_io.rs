@@ -94,6 +94,11 @@ impl Shell {
         if io.blocked {
             Self::write_pipe(state, id);
         }
+        // Writing may have failed, and the core given the connection up: not one more byte may be read from it.
+        if state.core.pipe_out(id).0.attempt != attempt {
+            self.settle(state);
+            return Poll::Ready(());
+        }
         let lost = Self::read_pipe(state, id, cx);
         if let Some(why) = &lost {
             state.core.pipe_lost(id, attempt, &Lost::Broken(why.clone()));

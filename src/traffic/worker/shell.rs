@@ -28,7 +28,7 @@ use super::{
 };
 use crate::traffic::{
     core::{Core, Todo},
-    counters::{Closed, Published},
+    counters::Closed,
     pipe::chunk::Chunk,
 };
 
@@ -70,14 +70,7 @@ pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
 }
 
 /// Runs a worker until it is told to stop.
-pub(super) fn run(
-    runtime: &LocalRuntime,
-    index: usize,
-    shared: &Arc<Shared>,
-    snapshot: Snapshot,
-    published: Arc<Published>,
-    inbox: Inbox,
-) {
+pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, snapshot: Snapshot, inbox: Inbox) {
     let settings = Arc::clone(&shared.settings);
     let seed = fastrand::u64(..);
     let core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
@@ -93,7 +86,7 @@ pub(super) fn run(
     runtime.block_on(async move {
         let flusher = Rc::clone(&shell);
         tokio::task::spawn_local(tokio::task::unconstrained(poll_fn(move |cx| flusher.poll_flush(cx))));
-        tokio::task::spawn_local(tick(Rc::clone(&shell), published));
+        tokio::task::spawn_local(tick(Rc::clone(&shell)));
         {
             let mut state = shell.state.borrow_mut();
             shell.set_now(&mut state);
@@ -121,7 +114,7 @@ async fn receive(shell: &Rc<Shell>, mut inbox: Inbox) {
 }
 
 /// Looks at the clock for the core, again and again.
-async fn tick(shell: Rc<Shell>, published: Arc<Published>) {
+async fn tick(shell: Rc<Shell>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks: u32 = 0;
@@ -131,11 +124,12 @@ async fn tick(shell: Rc<Shell>, published: Arc<Published>) {
         let mut state = shell.state.borrow_mut();
         shell.set_now(&mut state);
         state.core.set_wall_clock(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        state.core.set_others_held(shell.others_held());
         state.core.tick();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             state.core.sweep();
         }
-        published.store(state.core.counters());
+        shell.shared.published[shell.index].store(state.core.counters());
         shell.settle(&mut state);
     }
 }
@@ -145,6 +139,12 @@ impl Shell {
     #[inline]
     pub(super) fn set_now(&self, state: &mut State) {
         state.core.set_now(self.shared.zero.elapsed().as_micros() as u64);
+    }
+
+    /// Bytes that the other workers hold.
+    fn others_held(&self) -> u64 {
+        let others = self.shared.published.iter().enumerate().filter(|(index, _)| *index != self.index);
+        others.map(|(_, published)| published.buffered.load(Relaxed)).sum()
     }
 
     /// To be called when a task has fed the core: does what the core wants done, and wakes the flusher.

@@ -1,0 +1,25 @@
+//! Circlet as a whole: the real binary over real redis-server processes.
+//!
+//! ```text
+//!  support/   servers, clients, relays, waiting: what all tests stand on
+//!  wire/      bytes in, bytes out
+//!  compat/    the same commands to a plain redis-server and through Circlet
+//!  faults/    nodes that are down, hang, restart, cut connections
+//!  mixup      nobody ever gets another client's reply
+//!  process/   command line, start, signals, exit codes, `circlet dev`
+//!  metrics    the admin address
+//!  memory     what a client may cost
+//!  clients/   real clients with their defaults
+//! ```
+//! `tests/setup.sh` installs what they need. `SEED=n` repeats a test that uses random numbers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod clients;
+mod compat;
+mod faults;
+mod memory;
+mod metrics;
+mod mixup;
+mod process;
+mod support;
+mod wire;
