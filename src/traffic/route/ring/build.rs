@@ -1,7 +1,7 @@
-//! How a ring is built: names and weights -> points -> arcs -> index.
+//! How a ring is built: names and weights -> points -> arcs -> lines.
 //!
 //! Three steps of plain functions, in the order in which they run: [`sorted_points`] throws and sorts the points,
-//! [`arcs_of`] merges what belongs together, [`index_over`] lays the index over the arcs. Time is that of the sorting:
+//! [`arcs_of`] merges what belongs together, [`index_over`] lays the lines over the arcs. Time is that of the sorting:
 //! 0.6 ms for 3 nodes, a quarter of a second for 1000. Everything an operator can get wrong ends in a [`RingError`].
 //! Pure.
 
@@ -11,7 +11,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Cells, Index, MIXED_NARROW, MIXED_WIDE, position};
+use super::{Index, LINE, Line, NONE, position};
 
 /// Most nodes of one ring: the last 16-bit number marks a crowded cell.
 pub const MAX_NODES: usize = u16::MAX as usize;
@@ -19,9 +19,8 @@ pub const MAX_NODES: usize = u16::MAX as usize;
 /// Most points of all nodes of one ring together.
 pub const MAX_POINTS: u64 = 1 << 24;
 
-/// Most cells are 2 to the power of this, 256 KB. More make the look-ups of a benchmark faster and those of a proxy
-/// slower: the kernel and the nodes take the cache between two batches.
-const MAX_CELL_BITS: u32 = 18;
+/// Most lines are 2 to the power of this, 8 MB; with more than about 150 nodes lines are crowded, and searched.
+const MAX_LINE_BITS: u32 = 17;
 
 /// All nodes' points: 48 bits of hash, then the rank of the node's name among all names in 16 bits.
 ///
@@ -120,18 +119,28 @@ pub(super) fn arcs_of(points: &Points) -> (Vec<u32>, Vec<u16>) {
     (starts, owners)
 }
 
-/// The index over the arcs: three to six cells for each arc, at most [`MAX_CELL_BITS`], and a block for about 8 arcs.
+/// The index over the arcs: a line for 5 to 10 of them, so that few lines are crowded; at most [`MAX_LINE_BITS`].
 pub(super) fn index_over(starts: &[u32], owners: &[u16]) -> Index {
-    let bits = (3 * starts.len()).next_power_of_two().trailing_zeros().clamp(1, MAX_CELL_BITS);
-    let block_bits = (starts.len() / 8).next_power_of_two().trailing_zeros().clamp(1, bits);
-    let blocks = cut(starts, block_bits).map(|(first, _)| first as u32).collect();
-    let whole = cut(starts, bits).map(|(first, last)| (first == last).then(|| owners[first]));
-    let cells = if owners.iter().all(|&owner| owner < u16::from(MIXED_NARROW)) {
-        Cells::Narrow(whole.map(|owner| owner.map_or(MIXED_NARROW, |owner| owner as u8)).collect())
-    } else {
-        Cells::Wide(whole.map(|owner| owner.unwrap_or(MIXED_WIDE)).collect())
-    };
-    Index { cells, shift: 64 - bits, blocks, block_shift: 64 - block_bits }
+    let owner_bits = if owners.iter().all(|&owner| owner < 255) { 8 } else { 16 };
+    // More bits for lines than for owners keep the upper bit of a place free.
+    let bits = (starts.len() / 5).max(1).ilog2().clamp(owner_bits + 1, MAX_LINE_BITS);
+    let lines = cut(starts, bits).map(|(first, last)| line(starts, owners, (first, last), bits, owner_bits)).collect();
+    Index { lines, shift: 64 - bits, owner_bits }
+}
+
+/// The line over the arcs `first` to `last`.
+fn line(starts: &[u32], owners: &[u16], (first, last): (usize, usize), bits: u32, owner_bits: u32) -> Line {
+    let mut line = [NONE; LINE];
+    if last - first >= LINE {
+        line[1] = first as u32;
+        return Line(line);
+    }
+    for (arc, place) in (first..=last).zip(&mut line) {
+        // The first arc may have begun in an earlier line; here it begins at 0.
+        let begin = if arc == first { 0 } else { starts[arc] << bits >> bits };
+        *place = begin << owner_bits | u32::from(owners[arc]);
+    }
+    Line(line)
 }
 
 /// The first and the last arc in each of 2^`bits` equal parts of the circle.

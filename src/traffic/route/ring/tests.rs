@@ -242,7 +242,7 @@ fn the_ring_is_the_same_in_every_version() {
 
 #[test]
 fn a_ring_is_small() {
-    for (count, kilobytes) in [(3, 192), (10, 800), (100, 6_000)] {
+    for (count, kilobytes) in [(3, 256), (10, 1_000), (100, 14_000)] {
         let ring = build(&equal(&names(count)));
         assert!(ring.memory() <= kilobytes << 10, "{count} nodes: {}", ring.memory());
         assert!(format!("{ring:?}").len() < 100, "Debug does not print the arcs");
