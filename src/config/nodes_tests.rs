@@ -1,4 +1,5 @@
-// Nodes of the file and of the flags.
+//! Nodes as operators write them, right and wrong. Io: files of its own.
+
 use crate::config::{Config, Overrides, load};
 
 fn flags(nodes: &[&str], set: &[&str]) -> Result<Config, String> {

@@ -1,3 +1,5 @@
+//! Every option is set, and no other changes; every wrong value is told with its cure. Pure.
+
 use super::*;
 use crate::config::{Overrides, load};
 
