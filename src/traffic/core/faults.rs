@@ -236,18 +236,6 @@ impl Core {
         backoff_us(failures, min, max, self.rng.f64())
     }
 
-    /// Sessions that waited for room in a pipe that is gone look again; now they are refused or find another.
-    fn release_waiting(&mut self, id: PipeId) {
-        for key in std::mem::take(&mut self.pipes[id.index()].waiting) {
-            if let Some(client) = self.client_mut(key)
-                && client.pause == crate::traffic::client::Pause::Pipe
-            {
-                client.pause = crate::traffic::client::Pause::No;
-                self.todo.push(Todo::Resume(key));
-            }
-        }
-    }
-
     /// What is due: silent nodes, tries of nodes that are down. To be called every 100 ms or so.
     pub fn tick(&mut self) {
         let timeout = self.settings.pipe.request_timeout.as_micros() as u64;

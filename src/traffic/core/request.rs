@@ -336,14 +336,19 @@ impl Core {
     #[inline]
     pub(super) fn wake_waiting(&mut self, id: PipeId) {
         let limits = &self.settings.pipe;
-        let pipe = &mut self.pipes[id.index()];
+        let pipe = &self.pipes[id.index()];
         if pipe.waiting.is_empty()
             || pipe.inflight.len() > limits.max_in_flight / 2
             || pipe.out.len() > limits.max_unsent / 2
         {
             return;
         }
-        for key in std::mem::take(&mut pipe.waiting) {
+        self.release_waiting(id);
+    }
+
+    /// Lets sessions go on that waited for this pipe: it has room, or it is gone and they are refused or find another.
+    pub(super) fn release_waiting(&mut self, id: PipeId) {
+        for key in std::mem::take(&mut self.pipes[id.index()].waiting) {
             if let Some(client) = self.client_mut(key)
                 && client.pause == Pause::Pipe
             {
