@@ -3,7 +3,7 @@
 //! What the workers free stays in the allocator's heap: glibc returns only the heap's upper end, and one small block
 //! there holds everything below it. After a burst of large replies 190 MB to 1 GB stayed. When the bytes that the workers
 //! hold have fallen by much, the heap is trimmed, once, from the control plane's thread. Tried and lost: mimalloc (kept as
-//! much, and 4.2 KB per idle session), jemalloc was not needed, `mmap_threshold` can only be set before the start. Io: asks
+//! much, and took 4.2 KB per idle session); glibc's `mmap_threshold` helps, but can only be set before the start. Io: asks
 //! the allocator.
 
 use std::{

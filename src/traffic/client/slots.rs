@@ -71,7 +71,8 @@ impl Reply<'_> {
         }
     }
 
-    fn discard(self, pool: &mut Pool) {
+    /// Drops it: nobody takes it. Chunks return to `pool`.
+    pub fn discard(self, pool: &mut Pool) {
         if let Self::Rope(rope) = self {
             rope.clear(pool);
         }

@@ -15,7 +15,7 @@ use super::{Core, Todo};
 use crate::traffic::{
     client::{Client, ClientKey},
     counters::Closed,
-    pipe::{Entry, Owner, Pipe, PipeId, State, backoff_us},
+    pipe::{Entry, Pipe, PipeId, State, backoff_us},
     refusal::{Outcome, Refusal},
     resp::Proto,
     route::NodeId,
@@ -156,7 +156,7 @@ impl Core {
                 for entry in entries {
                     let request = replay.take(entry.replay as usize);
                     let begun = std::mem::take(&mut begun);
-                    if !hopeless && !begun && entry.replay > 0 && entry.owner != Owner::Nobody {
+                    if !hopeless && !begun && entry.replay > 0 {
                         again.push((entry, request));
                     } else {
                         self.fail_lost(entry, node, why);

@@ -140,12 +140,12 @@ impl Core {
         pipe.streaming = true;
         let mut part = std::mem::take(&mut pipe.begun);
         let key = ClientKey { index: entry.index, generation: entry.generation };
-        match self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation) {
-            Some(client) if entry.owner == Owner::Client => {
-                client.grow(entry.seq, &mut part, &mut self.pool);
+        match self.client_out(key) {
+            Some((client, pool)) => {
+                client.grow(entry.seq, &mut part, pool);
                 self.mark_client(key);
             }
-            _ => part.clear(&mut self.pool),
+            None => part.clear(&mut self.pool),
         }
     }
 
@@ -179,14 +179,7 @@ impl Core {
                         self.finish_aggregate(id);
                     }
                 }
-                if let Reply::Rope(rope) = reply {
-                    rope.clear(&mut self.pool);
-                }
-            }
-            Owner::Nobody => {
-                if let Reply::Rope(rope) = reply {
-                    rope.clear(&mut self.pool);
-                }
+                reply.discard(&mut self.pool);
             }
         }
     }
@@ -194,19 +187,11 @@ impl Core {
     /// Puts a reply into its slot, or drops it if the session is gone.
     #[inline]
     pub(super) fn fill(&mut self, key: ClientKey, seq: u32, reply: Reply<'_>) {
-        match self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation) {
-            Some(client) => {
-                client.fill(seq, reply, &mut self.pool);
-                if !client.dirty {
-                    client.dirty = true;
-                    self.dirty_clients.push(key);
-                }
-            }
-            None => {
-                if let Reply::Rope(rope) = reply {
-                    rope.clear(&mut self.pool);
-                }
-            }
+        let Some((client, pool)) = self.client_out(key) else { return reply.discard(&mut self.pool) };
+        client.fill(seq, reply, pool);
+        if !client.dirty {
+            client.dirty = true;
+            self.dirty_clients.push(key);
         }
     }
 
@@ -238,7 +223,6 @@ impl Core {
                     self.finish_aggregate(id);
                 }
             }
-            Owner::Nobody => {}
         }
     }
 }

@@ -306,10 +306,10 @@ impl Core {
         let mut text = std::mem::take(&mut self.scratch.text);
         text.clear();
         write(&mut text);
-        if let Some(client) = self.clients.get_mut(key.index as usize).filter(|c| c.generation == key.generation)
+        if let Some((client, pool)) = self.client_out(key)
             && client.takes_reply()
         {
-            client.reply_now(&text, &mut self.pool);
+            client.reply_now(&text, pool);
             self.mark_client(key);
         }
         if text.capacity() > 64 << 10 {

@@ -51,8 +51,6 @@ pub enum Owner {
     Client,
     /// Part `seq` of an aggregate.
     Part,
-    /// Nobody: the reply is dropped.
-    Nobody,
 }
 
 /// One request in flight.
@@ -226,7 +224,7 @@ mod tests {
             seq: 0,
             sent_us: 0,
             replay: 0,
-            owner: Owner::Nobody,
+            owner: Owner::Client,
             reads: true,
             retried: false,
         };
