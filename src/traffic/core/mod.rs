@@ -6,15 +6,14 @@
 //!  feed_node(chunk) ───► replies ─► slots of sessions | parts of aggregates ─► dirty clients ┘ per wake-up
 //! ```
 //! [`Core`] is one worker's whole state; its methods stand in one file per idea: [`request`] (a session's bytes),
-//! [`dispatch`] (a planned request to pipes), [`local`] (what Circlet answers), [`reply`] (a node's bytes), [`faults`]
+//! [`dispatch`] (a planned request to pipes), [`commands`] (what Circlet does more about), [`reply`] (a node's bytes), [`faults`]
 //! (connections that fail, and time). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
 //! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
 //! `faults` (closing). Pure.
 
+mod commands;
 mod dispatch;
 mod faults;
-mod local;
-mod local_client;
 mod reply;
 mod request;
 #[cfg(test)]

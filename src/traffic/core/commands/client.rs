@@ -4,14 +4,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{
-    Core, Todo,
-    local::{NOT_AN_INTEGER, SYNTAX, integer},
-    request::Request,
-};
+use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::{ClientKey, Record, ReplyMode},
     command::{Local, Table},
+    core::{Core, Todo, request::Request},
     counters::Closed,
     refusal::Refusal,
     resp::encode,
@@ -76,10 +73,6 @@ impl Core {
             // CLIENT CAPA of Valkey: capabilities that are not known are ignored.
             _ => self.ok(key),
         }
-    }
-
-    fn ok(&mut self, key: ClientKey) {
-        self.answer(key, |out| encode::simple(out, "OK"));
     }
 
     fn switch(&mut self, key: ClientKey, word: &[u8], set: impl FnOnce(bool)) {

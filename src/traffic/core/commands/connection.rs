@@ -1,77 +1,20 @@
-//! What Circlet answers itself: PING, ECHO, TIME, HELLO, AUTH, SELECT, QUIT, RESET, COMMAND, and INFO's own section.
+//! What a connection is asked about itself: PING, ECHO, TIME, HELLO, AUTH, SELECT, QUIT, RESET.
 //!
 //! Arguments are checked as Redis checks them, with its texts, for there is no node behind these commands that could.
-//! CLIENT stands in [`super::local_client`].
 
-use std::{fmt::Write as _, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use super::{
-    Core,
-    request::{Request, Taken},
-};
+use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::{ClientKey, ReplyMode},
-    command::{Local, Row, Table, describe},
-    counters::Closed,
-    merge::Kind,
-    pipe::State,
+    command::Row,
+    core::{Core, request::Request},
     refusal::Refusal,
     resp::{Proto, encode},
 };
 
-/// Redis's text for a number that is none.
-pub(super) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
-
-/// Redis's text for arguments that make no sense.
-pub(super) const SYNTAX: &str = "ERR syntax error";
-
 impl Core {
-    /// Answers a command that needs no node.
-    pub(super) fn local(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Local, table: &Table) {
-        match which {
-            Local::Ping => self.ping(key, request, row),
-            Local::Echo => self.answer(key, |out| encode::bulk(out, request.arg(1))),
-            Local::Time => self.time(key),
-            Local::Hello => self.hello(key, request),
-            Local::Auth => self.auth(key, request, row),
-            Local::Select => self.select(key, request),
-            Local::Quit => {
-                self.answer(key, |out| encode::simple(out, "OK"));
-                self.close_when_done(key, Closed::ByClient);
-            }
-            Local::Reset => self.reset(key),
-            Local::AclWhoAmI => self.answer(key, |out| encode::bulk(out, b"default")),
-            Local::Command
-            | Local::CommandCount
-            | Local::CommandDocs
-            | Local::CommandGetKeys
-            | Local::CommandGetKeysAndFlags
-            | Local::CommandHelp
-            | Local::CommandInfo
-            | Local::CommandList => {
-                let proto = self.proto(key);
-                let args: Vec<&[u8]> = (0..request.args.len()).map(|index| request.arg(index)).collect();
-                self.answer(key, |out| describe::answer(table, which, &args, proto, out));
-            }
-            Local::ClientCapa
-            | Local::ClientGetName
-            | Local::ClientId
-            | Local::ClientInfo
-            | Local::ClientKill
-            | Local::ClientList
-            | Local::ClientNoEvict
-            | Local::ClientNoTouch
-            | Local::ClientReply
-            | Local::ClientSetInfo
-            | Local::ClientSetName => self.local_client(key, request, which, table),
-        }
-    }
-
-    pub(super) fn proto(&self, key: ClientKey) -> Proto {
-        self.client(key).map_or(Proto::Resp2, |client| client.proto)
-    }
-
-    fn ping(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+    pub(super) fn ping(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
         match request.args.len() {
             1 => self.answer(key, |out| encode::simple(out, "PONG")),
             2 => self.answer(key, |out| encode::bulk(out, request.arg(1))),
@@ -79,7 +22,7 @@ impl Core {
         }
     }
 
-    fn time(&mut self, key: ClientKey) {
+    pub(super) fn time(&mut self, key: ClientKey) {
         let since = self.zero + Duration::from_micros(self.now_us);
         self.answer(key, |out| {
             encode::array_header(out, 2);
@@ -88,7 +31,7 @@ impl Core {
         });
     }
 
-    fn select(&mut self, key: ClientKey, request: Request<'_>) {
+    pub(super) fn select(&mut self, key: ClientKey, request: Request<'_>) {
         let refusal = match integer(request.arg(1)) {
             None => Refusal::Redis(NOT_AN_INTEGER),
             Some(db) if i32::try_from(db).is_err() => {
@@ -108,7 +51,7 @@ impl Core {
         self.refuse(key, &refusal);
     }
 
-    fn auth(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+    pub(super) fn auth(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
         let (user, password) = match request.args.len() {
             2 => (&b"default"[..], request.arg(1)),
             3 => (request.arg(1), request.arg(2)),
@@ -142,7 +85,7 @@ impl Core {
     }
 
     /// `HELLO [protover [AUTH user password] [SETNAME name]]`
-    fn hello(&mut self, key: ClientKey, request: Request<'_>) {
+    pub(super) fn hello(&mut self, key: ClientKey, request: Request<'_>) {
         let Some(client) = self.client(key) else { return };
         let mut proto = client.proto;
         if request.args.len() > 1 {
@@ -213,7 +156,7 @@ impl Core {
         });
     }
 
-    fn reset(&mut self, key: ClientKey) {
+    pub(super) fn reset(&mut self, key: ClientKey) {
         let authenticated = self.settings.requirepass.is_none();
         if let Some(client) = self.client_mut(key) {
             client.db = 0;
@@ -224,71 +167,6 @@ impl Core {
         }
         self.answer(key, |out| encode::simple(out, "RESET"));
     }
-
-    /// `INFO [node] [section …]`: of one node, or of all with Circlet's own section.
-    pub(super) fn info(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
-        if let Some(node) = self.snapshot.topology.by_name(request.arg(1)) {
-            let args = &request.args[2..];
-            let mut bytes = Vec::new();
-            encode::array_header(&mut bytes, 1 + args.len());
-            bytes.extend_from_slice(request.args[0].raw(request.bytes));
-            for arg in args {
-                bytes.extend_from_slice(arg.raw(request.bytes));
-            }
-            return self.send_one(key, Request { bytes: &bytes, args: &[], blob: None }, row, node);
-        }
-        let names = |name: &[u8]| (1..request.args.len()).any(|index| request.arg(index).eq_ignore_ascii_case(name));
-        if request.args.len() == 2 && names(b"circlet") {
-            let (text, proto) = (self.circlet_info(), self.proto(key));
-            self.answer(key, |out| encode::verbatim_text(out, &text, proto));
-            return Taken::Yes;
-        }
-        let own = request.args.len() == 1
-            || [&b"circlet"[..], b"default", b"all", b"everything"].iter().any(|name| names(name));
-        self.send_all(key, Kind::Info { own }, true, |out| out.extend_from_slice(request.bytes))
-    }
-
-    /// The `# Circlet` section of INFO.
-    pub(super) fn circlet_info(&self) -> String {
-        let topology = &self.snapshot.topology;
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "# Circlet\r\ncirclet_version:{}\r\ncirclet_workers:{}\r\ncirclet_clients:{}\r\ncirclet_epoch:{}\r\n\
-             circlet_nodes:{}\r\ncirclet_nodes_up:{}\r\n",
-            env!("CARGO_PKG_VERSION"),
-            self.settings.workers,
-            self.registry.len(),
-            topology.epoch.0,
-            topology.nodes.len(),
-            self.links.iter().filter(|link| link.down.is_none()).count(),
-        );
-        for ((index, node), share) in topology.nodes.iter().enumerate().zip(topology.ring.shares()) {
-            let connected = self.pipes.iter().any(|pipe| pipe.node.index() == index && pipe.state == State::Ready);
-            let state = match &self.links[index].down {
-                Some((_, why)) => format!("down,reason={why}"),
-                None if connected => "up".to_owned(),
-                None => "connecting".to_owned(),
-            };
-            let _ = write!(
-                text,
-                "node{index}:name={},address={},weight={},share={:.2}%,state={state}\r\n",
-                node.name,
-                node.address,
-                node.weight,
-                share * 100.0
-            );
-        }
-        text
-    }
-}
-
-/// An integer as Redis reads it: decimal, no blanks, no plus sign, no leading zeros.
-pub(super) fn integer(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let value: i64 = text.parse().ok()?;
-    (value.to_string() == text).then_some(value)
 }
 
 /// Compares without telling by its duration where the first difference is.

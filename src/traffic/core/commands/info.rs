@@ -1,0 +1,75 @@
+//! INFO: of one node by its name, or of all with Circlet's own section.
+
+use std::fmt::Write as _;
+
+use crate::traffic::{
+    client::ClientKey,
+    command::Row,
+    core::{
+        Core,
+        request::{Request, Taken},
+    },
+    merge::Kind,
+    pipe::State,
+    resp::encode,
+};
+
+impl Core {
+    /// `INFO [node] [section …]`: of one node, or of all with Circlet's own section.
+    pub(in crate::traffic::core) fn info(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
+        if let Some(node) = self.snapshot.topology.by_name(request.arg(1)) {
+            let args = &request.args[2..];
+            let mut bytes = Vec::new();
+            encode::array_header(&mut bytes, 1 + args.len());
+            bytes.extend_from_slice(request.args[0].raw(request.bytes));
+            for arg in args {
+                bytes.extend_from_slice(arg.raw(request.bytes));
+            }
+            return self.send_one(key, Request { bytes: &bytes, args: &[], blob: None }, row, node);
+        }
+        let names = |name: &[u8]| (1..request.args.len()).any(|index| request.arg(index).eq_ignore_ascii_case(name));
+        if request.args.len() == 2 && names(b"circlet") {
+            let (text, proto) = (self.circlet_info(), self.proto(key));
+            self.answer(key, |out| encode::verbatim_text(out, &text, proto));
+            return Taken::Yes;
+        }
+        let own = request.args.len() == 1
+            || [&b"circlet"[..], b"default", b"all", b"everything"].iter().any(|name| names(name));
+        self.send_all(key, Kind::Info { own }, true, |out| out.extend_from_slice(request.bytes))
+    }
+
+    /// The `# Circlet` section of INFO.
+    pub(in crate::traffic::core) fn circlet_info(&self) -> String {
+        let topology = &self.snapshot.topology;
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# Circlet\r\ncirclet_version:{}\r\ncirclet_workers:{}\r\ncirclet_clients:{}\r\ncirclet_epoch:{}\r\n\
+             circlet_nodes:{}\r\ncirclet_nodes_up:{}\r\n",
+            env!("CARGO_PKG_VERSION"),
+            self.settings.workers,
+            self.registry.len(),
+            topology.epoch.0,
+            topology.nodes.len(),
+            self.links.iter().filter(|link| link.down.is_none()).count(),
+        );
+        for ((index, node), share) in topology.nodes.iter().enumerate().zip(topology.ring.shares()) {
+            let connected = self.pipes.iter().any(|pipe| pipe.node.index() == index && pipe.state == State::Ready);
+            let state = match &self.links[index].down {
+                Some((_, why)) => format!("down,reason={why}"),
+                None if connected => "up".to_owned(),
+                None => "connecting".to_owned(),
+            };
+            let _ = write!(
+                text,
+                "node{index}:name={},address={},weight={},share={:.2}%,state={state}\r\n",
+                node.name,
+                node.address,
+                node.weight,
+                share * 100.0
+            );
+        }
+        text
+    }
+}

@@ -1,0 +1,83 @@
+//! Commands that Circlet does more about than pass them on: one file per family.
+//!
+//! ```text
+//!  request ─► Route::Local ──► connection · client · info          answered here, in order, at once
+//!          └► Route::Session ► transaction · blocking · pubsub …    changes what the session is, or takes a lease
+//! ```
+//! Arguments that no node will see are checked as Redis checks them, with its texts. Pure.
+
+mod client;
+mod connection;
+mod info;
+
+use super::{Core, request::Request};
+use crate::traffic::{
+    client::ClientKey,
+    command::{Local, Row, Table, describe},
+    counters::Closed,
+    resp::{Proto, encode},
+};
+
+/// Redis's text for a number that is none.
+const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+
+/// Redis's text for arguments that make no sense.
+const SYNTAX: &str = "ERR syntax error";
+
+impl Core {
+    /// Answers a command that needs no node.
+    pub(super) fn local(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Local, table: &Table) {
+        match which {
+            Local::Ping => self.ping(key, request, row),
+            Local::Echo => self.answer(key, |out| encode::bulk(out, request.arg(1))),
+            Local::Time => self.time(key),
+            Local::Hello => self.hello(key, request),
+            Local::Auth => self.auth(key, request, row),
+            Local::Select => self.select(key, request),
+            Local::Quit => {
+                self.answer(key, |out| encode::simple(out, "OK"));
+                self.close_when_done(key, Closed::ByClient);
+            }
+            Local::Reset => self.reset(key),
+            Local::AclWhoAmI => self.answer(key, |out| encode::bulk(out, b"default")),
+            Local::Command
+            | Local::CommandCount
+            | Local::CommandDocs
+            | Local::CommandGetKeys
+            | Local::CommandGetKeysAndFlags
+            | Local::CommandHelp
+            | Local::CommandInfo
+            | Local::CommandList => {
+                let proto = self.proto(key);
+                let args: Vec<&[u8]> = (0..request.args.len()).map(|index| request.arg(index)).collect();
+                self.answer(key, |out| describe::answer(table, which, &args, proto, out));
+            }
+            Local::ClientCapa
+            | Local::ClientGetName
+            | Local::ClientId
+            | Local::ClientInfo
+            | Local::ClientKill
+            | Local::ClientList
+            | Local::ClientNoEvict
+            | Local::ClientNoTouch
+            | Local::ClientReply
+            | Local::ClientSetInfo
+            | Local::ClientSetName => self.local_client(key, request, which, table),
+        }
+    }
+
+    pub(super) fn proto(&self, key: ClientKey) -> Proto {
+        self.client(key).map_or(Proto::Resp2, |client| client.proto)
+    }
+
+    pub(super) fn ok(&mut self, key: ClientKey) {
+        self.answer(key, |out| encode::simple(out, "OK"));
+    }
+}
+
+/// An integer as Redis reads it: decimal, no blanks, no plus sign, no leading zeros.
+fn integer(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let value: i64 = text.parse().ok()?;
+    (value.to_string() == text).then_some(value)
+}
