@@ -86,6 +86,10 @@ pub struct Counters {
     pub closed: [u64; Closed::ALL.len()],
     /// Gauge: bytes held for clients and nodes.
     pub buffered: u64,
+    /// Gauge: open node connections that are leased to single sessions, or wait for the next one.
+    pub leased: u64,
+    /// Gauge: sessions with a blocking command that waits at a node.
+    pub blocked: u64,
     /// Per node.
     pub nodes: Vec<NodeCounters>,
 }
@@ -139,6 +143,8 @@ impl Counters {
             opened: 0,
             closed: [0; Closed::ALL.len()],
             buffered: 0,
+            leased: 0,
+            blocked: 0,
             nodes: vec![NodeCounters::default(); nodes],
         }
     }
@@ -163,6 +169,10 @@ pub struct Published {
     pub closed: [AtomicU64; Closed::ALL.len()],
     /// See [`Counters::buffered`].
     pub buffered: AtomicU64,
+    /// See [`Counters::leased`].
+    pub leased: AtomicU64,
+    /// See [`Counters::blocked`].
+    pub blocked: AtomicU64,
     /// Per node.
     pub nodes: Vec<PublishedNode>,
 }
@@ -211,6 +221,8 @@ impl Published {
         self.opened.store(counters.opened, Relaxed);
         store_all(&self.closed, &counters.closed);
         self.buffered.store(counters.buffered, Relaxed);
+        self.leased.store(counters.leased, Relaxed);
+        self.blocked.store(counters.blocked, Relaxed);
         for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);

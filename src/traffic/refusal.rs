@@ -18,6 +18,8 @@ pub enum Refusal<'a> {
     UnknownCommand(&'a [u8], &'a str),
     /// No such subcommand of a command that Circlet answers itself.
     UnknownSubcommand(&'a [u8], &'a str),
+    /// Wrong arguments of a subcommand: the subcommand as given, the command.
+    SubcommandSyntax(&'a [u8], &'a str),
     /// Redis's arity error; the name as Redis prints it (`client|kill`).
     Arity(&'a str),
     /// A plain text error of Redis, without `-` and line end.
@@ -46,6 +48,8 @@ pub enum Refusal<'a> {
     Timeout(&'a Node, Duration, Outcome),
     /// The connection was lost after the command was sent; whether the command may have run.
     Lost(&'a Node, &'a str, Outcome),
+    /// No connection for this command alone: the option that bounds them, and its value.
+    LeaseLimit(&'a str, &'a str, usize),
     /// Too many sessions.
     MaxClients,
 }
@@ -119,6 +123,7 @@ impl Refusal<'_> {
             Self::Protocol(_) => Kind::Protocol,
             Self::UnknownCommand(..)
             | Self::UnknownSubcommand(..)
+            | Self::SubcommandSyntax(..)
             | Self::Arity(_)
             | Self::Redis(_)
             | Self::Pinned(_)
@@ -131,7 +136,7 @@ impl Refusal<'_> {
             Self::NodeDown(..) | Self::NoNode => Kind::NodeDown,
             Self::Timeout(..) => Kind::Timeout,
             Self::Lost(..) => Kind::Lost,
-            Self::MaxClients => Kind::Limit,
+            Self::LeaseLimit(..) | Self::MaxClients => Kind::Limit,
         }
     }
 
@@ -148,6 +153,9 @@ impl Refusal<'_> {
             }
             Self::UnknownSubcommand(sub, command) => {
                 format!("ERR unknown subcommand '{}'. Try {command} HELP.", shown(sub))
+            }
+            Self::SubcommandSyntax(sub, command) => {
+                format!("ERR unknown subcommand or wrong number of arguments for '{}'. Try {command} HELP.", shown(sub))
             }
             Self::Arity(name) => format!("ERR wrong number of arguments for '{name}' command"),
             Self::Redis(text) => (*text).to_owned(),
@@ -184,6 +192,10 @@ impl Refusal<'_> {
             Self::Lost(node, why, outcome @ Outcome::Unknown) => {
                 format!("OUTCOMEUNKNOWN node {}: {why}; {}", named(node), outcome.text())
             }
+            Self::LeaseLimit(name, option, limit) => format!(
+                "ERR '{name}' needs a node connection of its own and all {limit} are taken by clients that block, watch \
+                 keys or track them; try again later, or raise {option}"
+            ),
             Self::MaxClients => "ERR max number of clients reached".to_owned(),
         }
     }

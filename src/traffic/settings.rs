@@ -62,6 +62,10 @@ pub struct SessionSettings {
     pub soft_output: usize,
     /// Reply bytes owed past which the session is closed (one single reply may be larger).
     pub hard_output: usize,
+    /// Node connections that one session may lease at a time.
+    pub max_leases: usize,
+    /// Bytes of messages, invalidations and MONITOR lines that may wait for one session; past it it is closed.
+    pub hard_pushes: usize,
     /// A session without any request for this long is closed; `None`: never.
     pub idle_timeout: Option<Duration>,
 }
@@ -73,6 +77,8 @@ pub struct PipeSettings {
     pub max_in_flight: usize,
     /// Bytes that may wait to be written to one pipe; sessions that need it wait when it holds more.
     pub max_unsent: usize,
+    /// Node connections that a worker leases to single sessions, idle ones included.
+    pub max_leased: usize,
     /// Time for resolving, connecting and the handshake together.
     pub connect_timeout: Duration,
     /// Time from the sending of a request to its whole reply.
@@ -115,6 +121,8 @@ impl Default for SessionSettings {
             max_pending: 1_024,
             soft_output: 1 << 20,
             hard_output: 256 << 20,
+            max_leases: 128,
+            hard_pushes: 32 << 20,
             idle_timeout: None,
         }
     }
@@ -125,6 +133,7 @@ impl Default for PipeSettings {
         Self {
             max_in_flight: 16_384,
             max_unsent: 16 << 20,
+            max_leased: 1_024,
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(100),

@@ -51,6 +51,8 @@ rows! {
     SESSIONS_REFUSED = "circlet_sessions_refused_total", Counter, "Clients refused because max_sessions was reached.";
     CLIENT_BYTES = "circlet_client_bytes_total", Counter, "Bytes exchanged with clients; in: read from them, out: written to them.";
     BUFFERED = "circlet_buffered_bytes", Gauge, "Bytes held for clients and nodes.";
+    BLOCKED = "circlet_sessions_blocked", Gauge, "Clients with a blocking command that waits at a node.";
+    LEASED = "circlet_leased_connections", Gauge, "Open node connections lent to single clients, or kept for the next one.";
     NODE_UP = "circlet_node_up", Gauge, "1 if at least one worker can use the node.";
     NODE_SHARE = "circlet_node_share", Gauge, "The node's part of the ring, 0 to 1.";
     NODE_IN_FLIGHT = "circlet_node_in_flight", Gauge, "Requests sent to the node and not yet answered.";

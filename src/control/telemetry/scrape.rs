@@ -13,9 +13,9 @@ use super::{
     View,
     process::Process,
     rows::{
-        BUFFERED, BUILD_INFO, CLIENT_BYTES, ERRORS, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT,
-        NODE_REQUESTS, NODE_RETRIES, NODE_SHARE, NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS,
-        SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED, SESSIONS_REFUSED, START_TIME, WORKERS,
+        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, ERRORS, LEASED, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES,
+        NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE, NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY,
+        REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED, SESSIONS_REFUSED, START_TIME, WORKERS,
     },
 };
 use crate::traffic::{
@@ -56,6 +56,8 @@ pub(super) fn circlet(view: &View<'_>, started: f64) {
     counter!(CLIENT_BYTES, "direction" => "in").absolute(total(|worker| &worker.client_in));
     counter!(CLIENT_BYTES, "direction" => "out").absolute(total(|worker| &worker.client_out));
     gauge!(BUFFERED).set(float(total(|worker| &worker.buffered)));
+    gauge!(BLOCKED).set(float(total(|worker| &worker.blocked)));
+    gauge!(LEASED).set(float(total(|worker| &worker.leased)));
 }
 
 /// What concerns single nodes.

@@ -6,18 +6,22 @@
 //! What a client can grow and what bounds it: `partial` by the request limits, `slots` by `max_pending`, `slots` + `out`
 //! by the soft limit (reading stops) and the hard limit (the session ends). An idle session holds no buffer. Pure.
 
+pub mod pushes;
 pub mod registry;
 pub mod slots;
+pub mod special;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 pub use registry::{Names, Record, Registry};
 pub use slots::{Reply, Slots};
+pub use special::{Blocked, Modes, Special};
 
 use super::{
     counters::Closed,
     outbox::Outbox,
-    pipe::chunk::Pool,
+    pipe::{PipeId, chunk::Pool},
     resp::{Proto, request::Scanner},
 };
 
@@ -53,6 +57,9 @@ pub enum Pause {
     /// Its next request changes the db or the protocol, and so the pipe; until every reply before it has come, or
     /// requests behind it could overtake those before it.
     Order,
+    /// Its last request waits at a node, perhaps for ever; until it is answered. The socket is read, for its end ends
+    /// the waiting, but what comes is kept.
+    Blocked,
 }
 
 /// An unfinished request, or requests that wait until the session may go on.
@@ -99,6 +106,10 @@ pub struct Client {
     growing: (u32, usize),
     /// Bytes that aggregates hold for it.
     pub gathered: usize,
+    /// What its requests pass before their routes.
+    pub modes: Modes,
+    /// What it is beyond requests and replies.
+    pub special: Option<Box<Special>>,
 }
 
 impl Client {
@@ -122,6 +133,8 @@ impl Client {
             largest: 0,
             growing: (0, 0),
             gathered: 0,
+            modes: Modes::default(),
+            special: None,
         }
     }
 
@@ -129,14 +142,29 @@ impl Client {
     #[must_use]
     #[inline]
     pub fn owed(&self) -> usize {
-        self.out.len() + self.slots.waiting_bytes() + self.gathered
+        self.out.len() + self.slots.waiting_bytes() + self.gathered + self.pushes_held()
+    }
+
+    fn pushes_held(&self) -> usize {
+        self.special.as_ref().map_or(0, |special| special.pushes.bytes())
+    }
+
+    /// Node connections that are its own at the moment.
+    #[must_use]
+    pub fn leases(&self) -> &[PipeId] {
+        self.special.as_ref().map_or(&[], |special| &special.leases)
+    }
+
+    /// What it is beyond requests and replies, to be changed.
+    pub fn special_mut(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
     }
 
     /// Bytes of memory held, without the chunks that its replies pin.
     #[must_use]
     pub fn held(&self) -> usize {
         let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity() + partial.scanner.held());
-        input + self.out.held() + self.slots.waiting_bytes() + self.gathered
+        input + self.out.held() + self.slots.waiting_bytes() + self.gathered + self.pushes_held()
     }
 
     /// Whether nothing is left to be done before the session may end.
@@ -173,6 +201,26 @@ impl Client {
         self.growing = if before > 0 { (0, 0) } else { self.growing };
         self.largest = self.largest.max(before + reply.len());
         self.slots.fill(seq, reply, &mut self.out, pool);
+        if self.special.is_some() {
+            self.release_pushes();
+        }
+    }
+
+    /// Sends something that is no reply: at once, or behind the replies that it must not overtake.
+    pub fn push(&mut self, bytes: &Bytes) {
+        let next_seq = self.slots.next_seq();
+        if self.slots.holds_back() || self.pushes_held() > 0 {
+            self.special_mut().pushes.hold(next_seq, bytes.clone());
+        } else {
+            push_to(&mut self.out, bytes);
+        }
+    }
+
+    fn release_pushes(&mut self) {
+        let Some(special) = &mut self.special else { return };
+        while let Some(bytes) = special.pushes.next(self.slots.head()) {
+            push_to(&mut self.out, &bytes);
+        }
     }
 
     /// Puts a part of the reply to `seq` into its place; `part` is empty afterwards.
@@ -199,5 +247,16 @@ impl Client {
     pub fn shrink(&mut self) {
         self.out.shrink();
         self.slots.shrink();
+    }
+}
+
+/// A push from this size on is sent by reference, so that a thousand subscribers share one copy.
+const SHARE_FROM: usize = 1 << 10;
+
+fn push_to(out: &mut Outbox, bytes: &Bytes) {
+    if bytes.len() < SHARE_FROM {
+        out.push(bytes);
+    } else {
+        out.push_blob(bytes.clone());
     }
 }

@@ -41,6 +41,8 @@ pub struct Record {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// What it is at the moment: see the `MARK`s.
+    marks: AtomicU8,
     /// Names the client gave.
     pub names: Mutex<Names>,
 }
@@ -72,8 +74,35 @@ impl Record {
             command: AtomicU32::new(NO_COMMAND),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            marks: AtomicU8::new(0),
             names: Mutex::default(),
         }
+    }
+
+    /// Mark: a blocking command of it waits at a node.
+    pub const BLOCKED: u8 = 1;
+    /// Mark: it is between MULTI and EXEC.
+    pub const MULTI: u8 = 2;
+    /// Mark: it is subscribed to channels or patterns.
+    pub const PUBSUB: u8 = 4;
+    /// Mark: CLIENT TRACKING is on.
+    pub const TRACKING: u8 = 8;
+    /// Mark: MONITOR.
+    pub const MONITOR: u8 = 16;
+
+    /// Sets or clears a mark; only its own worker does.
+    pub fn mark(&self, mark: u8, on: bool) {
+        if on {
+            self.marks.fetch_or(mark, Relaxed);
+        } else {
+            self.marks.fetch_and(!mark, Relaxed);
+        }
+    }
+
+    /// Whether a mark is set.
+    #[must_use]
+    pub fn is_marked(&self, mark: u8) -> bool {
+        self.marks.load(Relaxed) & mark != 0
     }
 
     /// Notes bytes at `now_us` of the process's clock, and the row of the last command.
@@ -109,6 +138,14 @@ impl Record {
         if self.no_touch.load(Relaxed) {
             flags.push('T');
         }
+        let marks = [
+            (Self::BLOCKED, 'b'),
+            (Self::MULTI, 'x'),
+            (Self::PUBSUB, 'P'),
+            (Self::TRACKING, 't'),
+            (Self::MONITOR, 'O'),
+        ];
+        marks.iter().filter(|(mark, _)| self.is_marked(*mark)).for_each(|(_, flag)| flags.push(*flag));
         if flags.is_empty() {
             flags.push('N');
         }
@@ -158,6 +195,12 @@ impl Registry {
     /// Removes a session.
     pub fn remove(&self, id: u64) {
         self.sessions.remove(&id);
+    }
+
+    /// The session with number `id`.
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<Arc<Record>> {
+        self.sessions.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
     /// Number of sessions.

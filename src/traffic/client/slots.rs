@@ -102,6 +102,24 @@ impl Slots {
         seq
     }
 
+    /// The number that the next request's slot will have.
+    #[must_use]
+    pub fn next_seq(&self) -> u32 {
+        self.head.wrapping_add(self.slots.len() as u32)
+    }
+
+    /// The number of the reply that leaves next.
+    #[must_use]
+    pub fn head(&self) -> u32 {
+        self.head
+    }
+
+    /// Whether a reply has left in part, or one is there that waits for an earlier one.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.cut || self.stashed > 0 || self.roped > 0
+    }
+
     /// Requests whose reply has not left for the outbox.
     #[must_use]
     #[inline]

@@ -22,6 +22,8 @@ pub enum Route {
     Info,
     /// Answered by Circlet itself.
     Local(Local),
+    /// Changes what the session is, or takes a node connection for it alone.
+    Session(Session),
     /// Answered with an error that says why.
     Refuse(Reason),
 }
@@ -46,6 +48,8 @@ pub enum Gather {
     Sum,
     /// Smallest integer.
     Min,
+    /// Arrays of integers, the smallest of each place (`WAITAOF`).
+    MinEach,
     /// Arrays of 0 and 1, element by element: 1 where every node says 1.
     And,
     /// All must succeed; the first reply stands for all (`SCRIPT LOAD`: each node answers the same digest).
@@ -94,6 +98,15 @@ pub enum Local {
     ClientReply,
     ClientSetInfo,
     ClientSetName,
+    ClientUnblock,
+}
+
+/// A command that changes what the session is, or takes a node connection for it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the command it is named after")]
+pub enum Session {
+    Wait,
+    Waitaof,
 }
 
 /// Why a command is refused.
@@ -139,7 +152,11 @@ const LOCALS: &[(&str, Local)] = &[
     ("client-reply", Local::ClientReply),
     ("client-setinfo", Local::ClientSetInfo),
     ("client-setname", Local::ClientSetName),
+    ("client-unblock", Local::ClientUnblock),
 ];
+
+/// Words of the `route` column after `session:`.
+const SESSIONS: &[(&str, Session)] = &[("wait", Session::Wait), ("waitaof", Session::Waitaof)];
 
 impl Route {
     /// Reads a word of the `route` column.
@@ -147,6 +164,9 @@ impl Route {
     pub fn parse(word: &str) -> Option<Self> {
         if let Some(local) = word.strip_prefix("local:") {
             return LOCALS.iter().find(|(name, _)| *name == local).map(|(_, local)| Self::Local(*local));
+        }
+        if let Some(session) = word.strip_prefix("session:") {
+            return SESSIONS.iter().find(|(name, _)| *name == session).map(|(_, session)| Self::Session(*session));
         }
         Some(match word {
             "keys" => Self::Keys,
@@ -156,6 +176,7 @@ impl Route {
             "all:ok" => Self::All(Gather::Ok),
             "all:sum" => Self::All(Gather::Sum),
             "all:min" => Self::All(Gather::Min),
+            "all:min-each" => Self::All(Gather::MinEach),
             "all:and" => Self::All(Gather::And),
             "all:first" => Self::All(Gather::First),
             "all:join" => Self::All(Gather::Join),

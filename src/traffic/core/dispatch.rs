@@ -35,8 +35,7 @@ impl Core {
             return self.send_one(client, request, row, node);
         }
         if row.blocks(request.args, request.bytes) {
-            self.refuse(client, &Refusal::Pinned(&row.name));
-            return Taken::Yes;
+            return self.block(client, request, row);
         }
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
@@ -64,7 +63,7 @@ impl Core {
     }
 
     /// The node that owns all `keys` (argument indices); `None`: there are no keys. Else two keys of different nodes.
-    fn owner_of_all(&self, request: Request<'_>, keys: &[u32]) -> Result<Option<NodeId>, (u32, u32)> {
+    pub(super) fn owner_of_all(&self, request: Request<'_>, keys: &[u32]) -> Result<Option<NodeId>, (u32, u32)> {
         let topology = &self.snapshot.topology;
         let Some((first, rest)) = keys.split_first() else { return Ok(None) };
         let owner = topology.owner(request.arg(*first as usize));
@@ -74,7 +73,7 @@ impl Core {
         }
     }
 
-    fn refuse_crossslot(&mut self, client: ClientKey, key: &[u8], other: &[u8]) {
+    pub(super) fn refuse_crossslot(&mut self, client: ClientKey, key: &[u8], other: &[u8]) {
         let topology = std::sync::Arc::clone(&self.snapshot.topology);
         let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
         self.refuse(client, &Refusal::CrossSlot(key, name(key), other, name(other)));
@@ -117,6 +116,7 @@ impl Core {
             owner: Owner::Client,
             reads: row.is_read(),
             retried: false,
+            waits: false,
         };
         self.put(pipe, entry, request);
         Taken::Yes
@@ -124,7 +124,7 @@ impl Core {
 
     /// Puts a whole request into a pipe that has room.
     #[inline]
-    fn put(&mut self, id: PipeId, entry: Entry, request: Request<'_>) {
+    pub(super) fn put(&mut self, id: PipeId, entry: Entry, request: Request<'_>) {
         let now_us = self.now_us;
         let pipe = &mut self.pipes[id.index()];
         pipe.used_us = now_us;
@@ -137,7 +137,16 @@ impl Core {
         self.mark_pipe(id);
     }
 
-    fn refuse_down(&mut self, key: ClientKey, node: NodeId, why: &str) {
+    /// Puts a request of our own into a pipe; nobody wants its reply.
+    pub(super) fn send_unwanted(&mut self, id: PipeId, words: &[&[u8]]) {
+        let mut bytes = Vec::new();
+        encode::array_header(&mut bytes, words.len());
+        words.iter().for_each(|word| encode::bulk(&mut bytes, word));
+        let entry = Entry::unwanted(self.stamp());
+        self.put(id, entry, Request { bytes: &bytes, args: &[], blob: None });
+    }
+
+    pub(super) fn refuse_down(&mut self, key: ClientKey, node: NodeId, why: &str) {
         let topology = std::sync::Arc::clone(&self.snapshot.topology);
         self.refuse(key, &Refusal::NodeDown(topology.node(node), why));
     }
@@ -294,6 +303,7 @@ impl Core {
                         owner: Owner::Part,
                         reads,
                         retried: false,
+                        waits: false,
                     };
                     self.put(pipe, entry, Request { bytes: &cut.buffers[part], args: &[], blob: None });
                 }
@@ -312,7 +322,14 @@ impl Core {
         Taken::Yes
     }
 
-    fn new_aggregate(&mut self, client: ClientKey, seq: u32, kind: Kind, proto: Proto, reads: bool) -> (usize, u32) {
+    pub(super) fn new_aggregate(
+        &mut self,
+        client: ClientKey,
+        seq: u32,
+        kind: Kind,
+        proto: Proto,
+        reads: bool,
+    ) -> (usize, u32) {
         let mut aggregate = self.idle_aggregates.pop().unwrap_or_else(|| Aggregate::new(client));
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;

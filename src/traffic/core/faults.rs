@@ -15,7 +15,7 @@ use super::{Core, Todo};
 use crate::traffic::{
     client::{Client, ClientKey},
     counters::Closed,
-    pipe::{Entry, Pipe, PipeId, State, backoff_us},
+    pipe::{Entry, Holder, Pipe, PipeId, State, backoff_us, connect::Greeting},
     refusal::{Outcome, Refusal},
     resp::Proto,
     route::NodeId,
@@ -70,7 +70,7 @@ impl Core {
         }
     }
 
-    fn first_pipe(&self, node: NodeId) -> Option<PipeId> {
+    pub(super) fn first_pipe(&self, node: NodeId) -> Option<PipeId> {
         self.links[node.index()].pipes[0].first().copied().flatten()
     }
 
@@ -100,6 +100,11 @@ impl Core {
         true
     }
 
+    /// Takes what the node said of a pipe's new connection.
+    pub fn pipe_greeted(&mut self, id: PipeId, greeting: Greeting) {
+        self.pipes[id.index()].node_client = greeting.client;
+    }
+
     /// A pipe's connection could not be made. What waited for it was never sent, and is told so.
     pub fn pipe_failed(&mut self, id: PipeId, attempt: u32, fault: Fault, why: &str) {
         let pipe = &mut self.pipes[id.index()];
@@ -124,6 +129,7 @@ impl Core {
             self.fail(entry, &Refusal::NodeDown(topology.node(node), why));
         }
         self.release_waiting(id);
+        self.lease_gone(id);
     }
 
     /// A pipe's connection is given up: in flight reads are sent again, once; everything else is answered.
@@ -175,9 +181,11 @@ impl Core {
                     self.counters.nodes[node.index()].timeouts += 1;
                     self.fail(entry, &Refusal::Timeout(topology.node(node), after, outcome(entry)));
                 }
+                self.close_leases_of(node);
             }
         }
         self.release_waiting(id);
+        self.lease_gone(id);
     }
 
     /// Opens the pipe anew for the reads that were in flight; the first pipe of a node is always opened again.
@@ -200,7 +208,7 @@ impl Core {
         }
     }
 
-    fn fail_lost(&mut self, entry: Entry, node: NodeId, why: &str) {
+    pub(super) fn fail_lost(&mut self, entry: Entry, node: NodeId, why: &str) {
         let topology = Arc::clone(&self.snapshot.topology);
         self.fail(entry, &Refusal::Lost(topology.node(node), why, outcome(entry)));
     }
@@ -246,7 +254,7 @@ impl Core {
                 pipe.failures = 0;
                 self.links[pipe.node.index()].failures = 0;
             }
-            if let (State::Ready, Some(front)) = (&pipe.state, pipe.inflight.front()) {
+            if let (State::Ready, Some(front)) = (&pipe.state, pipe.inflight.front().filter(|front| !front.waits)) {
                 let waited = u64::from((self.now_us as u32).wrapping_sub(front.sent_us));
                 if waited > timeout && self.now_us.saturating_sub(pipe.progress_us) > timeout {
                     let attempt = pipe.attempt;
@@ -260,7 +268,9 @@ impl Core {
                 self.open_first_pipe(NodeId(index as u16));
             }
         }
+        self.ask_for_life();
         self.bound_memory();
+        self.counters.leased = self.leased() as u64;
         self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);
         for pipe in &self.pipes {
             self.counters.nodes[pipe.node.index()].in_flight += pipe.inflight.len() as u64;
@@ -276,7 +286,8 @@ impl Core {
             client.shrink();
             let active_us = client.record.active_us.load(std::sync::atomic::Ordering::Relaxed);
             let is_idle = idle.is_some_and(|idle| now_us.saturating_sub(active_us) > idle);
-            if is_idle && client.slots.is_empty() && client.out.is_empty() && client.closing.is_none() {
+            let listens = client.special.as_ref().is_some_and(|special| special.listens);
+            if is_idle && !listens && client.slots.is_empty() && client.out.is_empty() && client.closing.is_none() {
                 self.drop_client(key, Closed::Idle);
             }
         }
@@ -287,7 +298,8 @@ impl Core {
             pipe.shrink();
             let is_idle = idle.is_some_and(|idle| self.now_us.saturating_sub(pipe.used_us) > idle);
             let (attempt, node) = (pipe.attempt, pipe.node);
-            let unused = pipe.state == State::Ready && pipe.inflight.is_empty();
+            let leased = matches!(pipe.holder, Holder::Session(_));
+            let unused = pipe.state == State::Ready && pipe.inflight.is_empty() && !leased;
             if is_idle && unused && self.first_pipe(node) != Some(id) {
                 self.pipe_lost(id, attempt, &Lost::Idle);
             }

@@ -14,6 +14,9 @@
 mod commands;
 mod dispatch;
 mod faults;
+mod intercept;
+mod lease;
+mod message;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -35,6 +38,7 @@ use super::{
 };
 
 pub use faults::{Fault, Lost};
+pub use message::{Asker, Message};
 
 /// What is known of the nodes as Redis servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +77,8 @@ pub enum Todo {
     Resume(ClientKey),
     /// Close this session's socket; the core has forgotten it.
     Close(ClientKey),
-    /// End these sessions of the worker with this index.
-    Kill(usize, Vec<u64>),
+    /// Tell the worker with this index.
+    Tell(usize, Message),
     /// Log that a node can be used again.
     NodeUp(NodeId),
     /// Log that a node cannot be used, and why.
@@ -120,6 +124,7 @@ pub struct Core {
     next_generation: u32,
     pipes: Vec<Pipe>,
     links: Vec<Link>,
+    leases: lease::Leases,
     aggregates: Slab<Aggregate>,
     /// Finished aggregates whose memory is used again.
     idle_aggregates: Vec<Aggregate>,
@@ -158,6 +163,7 @@ impl Core {
             next_generation: 0,
             pipes: Vec::new(),
             links: (0..nodes).map(|_| Link::default()).collect(),
+            leases: lease::Leases::default(),
             aggregates: Slab::new(),
             idle_aggregates: Vec::new(),
             idle_partials: Vec::new(),
@@ -336,6 +342,7 @@ impl Core {
         if self.client(key).is_none() {
             return;
         }
+        self.leave(key);
         let mut client = self.clients.remove(key.index as usize);
         client.out.clear(&mut self.pool);
         client.slots.clear(&mut self.pool);
@@ -346,6 +353,24 @@ impl Core {
             self.todo.push(Todo::Dropped(client.record.id, client.record.addr.clone(), why));
         }
         self.todo.push(Todo::Close(key));
+    }
+
+    /// What a session has outside of itself ends with it.
+    fn leave(&mut self, key: ClientKey) {
+        self.waits_no_more(key);
+        for id in self.client(key).map(|client| client.leases().to_vec()).unwrap_or_default() {
+            // In the middle of whatever it was doing: never clean.
+            self.pipes[id.index()].soiled = true;
+            self.end_lease(id);
+        }
+    }
+
+    /// Sends a session something that is no reply.
+    pub(super) fn push(&mut self, key: ClientKey, bytes: &bytes::Bytes) {
+        if let Some(client) = self.client_mut(key) {
+            client.push(bytes);
+            self.mark_client(key);
+        }
     }
 
     /// Takes no more requests of a session and ends it when all its replies are written.
@@ -375,6 +400,7 @@ impl Core {
         self.draining = true;
         for key in self.client_keys() {
             self.close_when_done(key, Closed::Shutdown);
+            self.unblock(key, true);
         }
     }
 
@@ -390,7 +416,12 @@ impl Core {
             let session = &self.settings.session;
             (session.soft_output, session.hard_output, session.max_pending)
         };
+        let hard_pushes = self.settings.session.hard_pushes;
         let Some(client) = self.client_mut(key) else { return };
+        let hard = match &client.special {
+            Some(special) if special.listens => hard.min(hard_pushes),
+            _ => hard,
+        };
         if client.is_done() {
             let why = client.closing.unwrap_or(Closed::ByClient);
             return self.drop_client(key, why);
@@ -404,12 +435,16 @@ impl Core {
         }
         let goes_on = match client.pause {
             Pause::Replies => owed <= soft / 2 && client.slots.len() <= pending / 2,
-            Pause::Order => client.slots.is_empty(),
+            Pause::Order | Pause::Blocked => client.slots.is_empty(),
             Pause::No | Pause::Pipe => false,
         };
         if goes_on {
+            let was_blocked = client.pause == Pause::Blocked;
             client.pause = Pause::No;
             self.todo.push(Todo::Resume(key));
+            if was_blocked {
+                self.waits_no_more(key);
+            }
         }
     }
 

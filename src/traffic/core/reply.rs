@@ -107,8 +107,12 @@ impl Core {
         if kind == b'-' || kind == b'!' {
             self.counters.node_errors += 1;
         }
+        let ends = pipe.ends && pipe.inflight.is_empty();
         if pipe.begun.is_empty() && !pipe.streaming {
             self.deliver(entry, Reply::Frame(chunk, start, end));
+            if ends {
+                self.end_lease(id);
+            }
             return true;
         }
         pipe.streaming = false;
@@ -122,6 +126,9 @@ impl Core {
         // Its buffer serves the next unfinished reply.
         whole.shrink();
         self.pipes[id.index()].begun = whole;
+        if ends {
+            self.end_lease(id);
+        }
         true
     }
 
@@ -134,7 +141,7 @@ impl Core {
             pipe.begun.push_slice(Slice::new(chunk, start, end));
         }
         let Some(entry) = pipe.inflight.front().copied() else { return };
-        if pipe.begun.len() < STREAM_FROM || entry.owner == Owner::Part {
+        if pipe.begun.len() < STREAM_FROM || entry.owner != Owner::Client {
             return;
         }
         pipe.streaming = true;
@@ -181,6 +188,7 @@ impl Core {
                 }
                 reply.discard(&mut self.pool);
             }
+            Owner::Nobody => reply.discard(&mut self.pool),
         }
     }
 
@@ -223,6 +231,7 @@ impl Core {
                     self.finish_aggregate(id);
                 }
             }
+            Owner::Nobody => {}
         }
     }
 }

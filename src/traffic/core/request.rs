@@ -23,6 +23,9 @@ use crate::traffic::{
 /// A request at least this long goes to its pipe by reference.
 const BLOB_FROM: usize = 32 << 10;
 
+/// Bytes of later requests that are kept of a blocked session; past it its socket is not read, nor its end seen.
+const BLOCKED_INPUT: usize = 1 << 20;
+
 /// One request, as it came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
@@ -57,6 +60,11 @@ impl Core {
     pub fn feed_client(&mut self, key: ClientKey, bytes: &[u8]) {
         self.counters.client_in += bytes.len() as u64;
         let Some(client) = self.client_mut(key) else { return };
+        if client.pause != Pause::No {
+            // It is blocked, and read only so that its end is seen.
+            let partial = client.partial.get_or_insert_default();
+            return partial.input.extend_from_slice(bytes);
+        }
         match client.partial.take() {
             None => {
                 let mut scanner = std::mem::take(&mut self.scratch.scanner);
@@ -94,12 +102,21 @@ impl Core {
     /// Whether a session's socket is to be read: it is not while it is paused or about to end.
     #[must_use]
     pub fn wants_input(&self, key: ClientKey) -> bool {
-        self.client(key).is_some_and(|client| client.pause == Pause::No && client.closing.is_none())
+        self.client(key).is_some_and(|client| match client.pause {
+            Pause::No => client.closing.is_none(),
+            Pause::Blocked => client.partial.as_ref().is_none_or(|partial| partial.input.len() < BLOCKED_INPUT),
+            Pause::Replies | Pause::Pipe | Pause::Order => false,
+        })
     }
 
-    /// The client has closed its side: what it asked is still answered.
+    /// The client has closed its side: what it asked is still answered, unless it may wait for ever, which ends as in
+    /// Redis.
     pub fn client_ended(&mut self, key: ClientKey) {
-        self.close_when_done(key, Closed::ByClient);
+        if self.client(key).is_some_and(|client| client.pause == Pause::Blocked) {
+            self.drop_client(key, Closed::ByClient);
+        } else {
+            self.close_when_done(key, Closed::ByClient);
+        }
     }
 
     fn continue_partial(&mut self, key: ClientKey, mut partial: Box<Partial>) {
@@ -146,6 +163,9 @@ impl Core {
             let Some(client) = self.client_mut(key) else { return buf.len() };
             if client.closing.is_some() {
                 return buf.len();
+            }
+            if client.pause != Pause::No {
+                break;
             }
             if client.slots.len() >= settings.session.max_pending || client.owed() > settings.session.soft_output {
                 client.pause = Pause::Replies;
@@ -198,7 +218,7 @@ impl Core {
     }
 
     /// Whether requests of this session are in flight.
-    fn awaits_replies(&self, key: ClientKey) -> bool {
+    pub(super) fn awaits_replies(&self, key: ClientKey) -> bool {
         self.client(key).is_some_and(|client| !client.slots.is_empty())
     }
 
@@ -238,6 +258,7 @@ impl Core {
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         client.last_command = u32::from(row.id);
         let may_pass = client.authenticated || is_open_to_all(row);
+        let modal = !client.modes.is_none();
         // Redis's order: what is no command is told before who may give it.
         if !row.arity_ok(request.args.len()) {
             self.refuse(key, &Refusal::Arity(&row.name));
@@ -246,6 +267,9 @@ impl Core {
         if !may_pass {
             self.refuse(key, &Refusal::NoAuth);
             return Taken::Yes;
+        }
+        if modal && let Some(taken) = self.intercept(key, request, row) {
+            return taken;
         }
         match row.route {
             Route::Keys => self.by_keys(key, request, row),
@@ -261,6 +285,7 @@ impl Core {
                 self.local(key, request, row, which, table);
                 Taken::Yes
             }
+            Route::Session(which) => self.session(key, request, row, which),
             Route::Refuse(reason) => {
                 self.refuse_for(key, row, reason);
                 Taken::Yes
@@ -268,7 +293,7 @@ impl Core {
         }
     }
 
-    fn refuse_for(&mut self, key: ClientKey, row: &Row, reason: Reason) {
+    pub(super) fn refuse_for(&mut self, key: ClientKey, row: &Row, reason: Reason) {
         let refusal = match reason {
             Reason::Pinned => Refusal::Pinned(&row.name),
             Reason::OneNode => Refusal::OneNode(&row.name),

@@ -72,6 +72,25 @@ pub(super) fn min(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
     encode::integer(out, replied(aggregate).filter_map(integer).min().unwrap_or(0));
 }
 
+/// Arrays of integers: the smallest of each place (WAITAOF).
+pub(super) fn min_each(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+    if let Some(part) = first_error(aggregate, cx, aggregate.reads) {
+        return error_of(aggregate, part, cx, out);
+    }
+    let mut smallest: Vec<i64> = Vec::new();
+    for (number, reply) in replied(aggregate).enumerate() {
+        for (place, value) in Elements::of(reply).into_iter().flatten().filter_map(integer).enumerate() {
+            match smallest.get_mut(place) {
+                Some(known) => *known = value.min(*known),
+                None if number == 0 => smallest.push(value),
+                None => {}
+            }
+        }
+    }
+    encode::array_header(out, smallest.len());
+    smallest.iter().for_each(|value| encode::integer(out, *value));
+}
+
 /// The first reply, if every node succeeded (MSET, FLUSHALL, SCRIPT LOAD).
 pub(super) fn all_succeed(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
     if let Some(part) = first_error(aggregate, cx, false) {

@@ -182,6 +182,7 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::Split(Split::Sum) | Kind::All(Gather::Sum) => gather::sum(aggregate, cx, out),
         Kind::Split(Split::Pairs) | Kind::All(Gather::Ok | Gather::First) => gather::all_succeed(aggregate, cx, out),
         Kind::All(Gather::Min) => gather::min(aggregate, cx, out),
+        Kind::All(Gather::MinEach) => gather::min_each(aggregate, cx, out),
         Kind::All(Gather::And) => gather::and(aggregate, cx, out),
         Kind::All(Gather::Join) => gather::join(aggregate, cx, out),
         Kind::All(Gather::Keys) => gather::keys(aggregate, cx, out),

@@ -1,7 +1,7 @@
 //! Opens a connection to a node: name, socket, handshake.
 //!
 //! ```text
-//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME ─► SELECT ─► PING ─► ready
+//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME, ID ─► SELECT ─► PING ─► ready
 //! ```
 //! All commands leave in one write. The PING's answer proves that the node is alive and not only its kernel: a stopped
 //! process still accepts connections. Who is to blame for a failure is told apart, because a refused db must not make
@@ -46,20 +46,28 @@ enum Step {
     Hello,
     Auth,
     SetName,
+    ClientId,
     Select,
     Ping,
+}
+
+/// What a node says of a connection when it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// The number that the node gave the connection (CLIENT ID); 0: it does not tell.
+    pub client: u64,
 }
 
 /// A connection to `node` that speaks `proto` and has `db` selected.
 ///
 /// # Errors
 /// The name does not resolve, nobody listens, or the node refuses the handshake.
-pub async fn open(node: &Node, db: u32, proto: Proto) -> Result<Socket, Failure> {
+pub async fn open(node: &Node, db: u32, proto: Proto) -> Result<(Socket, Greeting), Failure> {
     let mut socket = connect(&node.address).await?;
     let (request, steps) = handshake(node, db, proto);
     socket.write_all(&request).await.map_err(|error| Failure::of_node(describe(&error)))?;
-    read_replies(&mut socket, &steps).await?;
-    Ok(socket)
+    let greeting = read_replies(&mut socket, &steps).await?;
+    Ok((socket, greeting))
 }
 
 async fn connect(address: &Address) -> Result<Socket, Failure> {
@@ -120,6 +128,7 @@ fn handshake(node: &Node, db: u32, proto: Proto) -> (Vec<u8>, Vec<Step>) {
         (Proto::Resp2, None) => {}
     }
     say(Step::SetName, &["CLIENT", "SETNAME", "circlet"]);
+    say(Step::ClientId, &["CLIENT", "ID"]);
     if db > 0 {
         say(Step::Select, &["SELECT", &db.to_string()]);
     }
@@ -127,7 +136,8 @@ fn handshake(node: &Node, db: u32, proto: Proto) -> (Vec<u8>, Vec<Step>) {
     (out, steps)
 }
 
-async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<(), Failure> {
+async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<Greeting, Failure> {
+    let mut greeting = Greeting::default();
     let mut bytes = Vec::new();
     let mut at = 0;
     let mut complaint: Option<String> = None;
@@ -158,9 +168,11 @@ async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<(), Failure
                 return Err(failure);
             }
             complaint.get_or_insert(text);
+        } else if let (Step::ClientId, OwnedFrame::Number { data, .. }) = (step, &frame) {
+            greeting.client = u64::try_from(*data).unwrap_or(0);
         }
     }
-    Ok(())
+    Ok(greeting)
 }
 
 fn error_text(frame: &OwnedFrame) -> Option<String> {
@@ -184,8 +196,8 @@ fn judge(step: Step, text: &str) -> Option<Failure> {
         Step::Select => Some(Failure { fault: Fault::Pipe, why: format!("its db cannot be selected ({text})") }),
         // A node that loads its data, or whose master is away, is alive; requests get its own error.
         Step::Ping => denied.then(|| Failure::of_node(text)),
-        // A user who may not name itself may still be useful.
-        Step::SetName => None,
+        // A user who may not name itself or ask for its number may still be useful.
+        Step::SetName | Step::ClientId => None,
     }
 }
 
@@ -206,13 +218,13 @@ mod tests {
     #[test]
     fn the_handshake_says_what_the_pipe_needs_and_no_more() {
         let steps = |node: &Node, db, proto| handshake(node, db, proto).1;
-        assert_eq!(steps(&node(None, None), 0, Proto::Resp2), [Step::SetName, Step::Ping]);
+        assert_eq!(steps(&node(None, None), 0, Proto::Resp2), [Step::SetName, Step::ClientId, Step::Ping]);
         assert_eq!(
             steps(&node(None, Some("x")), 3, Proto::Resp2),
-            [Step::Auth, Step::SetName, Step::Select, Step::Ping]
+            [Step::Auth, Step::SetName, Step::ClientId, Step::Select, Step::Ping]
         );
         let (bytes, steps) = handshake(&node(Some("u"), Some("p")), 0, Proto::Resp3);
-        assert_eq!(steps, [Step::Hello, Step::SetName, Step::Ping]);
+        assert_eq!(steps, [Step::Hello, Step::SetName, Step::ClientId, Step::Ping]);
         assert!(bytes.starts_with(b"*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"));
     }
 

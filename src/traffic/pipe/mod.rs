@@ -1,6 +1,7 @@
-//! A pipe: one pipelined connection to a node, shared by all sessions of a worker.
+//! A pipe: one pipelined connection to a node, shared by all sessions of a worker or leased to one of them.
 //!
-//! There is one pipe per worker and (node, db, protocol), opened on first use. What is in flight is a queue; a Redis
+//! There is one shared pipe per worker and (node, db, protocol), opened on first use; [`Holder`] tells whose a pipe is,
+//! and `core/lease.rs` how a session gets one of its own. What is in flight is a queue; a Redis
 //! answers in order, so the front entry always owns the bytes that arrive.
 //!
 //! ```text
@@ -24,6 +25,7 @@ use std::collections::VecDeque;
 pub use replay::Replay;
 
 use super::{
+    client::ClientKey,
     outbox::Outbox,
     resp::{Proto, reply::ReplyScanner},
     route::NodeId,
@@ -44,6 +46,17 @@ impl PipeId {
 /// Reads longer than this are not kept for a second try.
 pub const REPLAY_BELOW: usize = 16 << 10;
 
+/// Whose a pipe is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// All sessions of the worker.
+    Everyone,
+    /// One session's, until it is given back or closed.
+    Session(ClientKey),
+    /// Nobody's: it was leased, is clean, and waits for the next session.
+    Nobody,
+}
+
 /// Whose reply an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -51,6 +64,8 @@ pub enum Owner {
     Client,
     /// Part `seq` of an aggregate.
     Part,
+    /// Nobody's: the reply is dropped.
+    Nobody,
 }
 
 /// One request in flight.
@@ -70,8 +85,28 @@ pub struct Entry {
     pub owner: Owner,
     /// It only reads.
     pub reads: bool,
-    /// This is its second try.
+    /// This is its second try, or it must have none.
     pub retried: bool,
+    /// It may wait for as long as it likes: a blocking command.
+    pub waits: bool,
+}
+
+impl Entry {
+    /// A request whose reply nobody wants, put in at `sent_us`.
+    #[must_use]
+    pub fn unwanted(sent_us: u32) -> Self {
+        Self {
+            index: 0,
+            generation: 0,
+            seq: 0,
+            sent_us,
+            replay: 0,
+            owner: Owner::Nobody,
+            reads: false,
+            retried: true,
+            waits: false,
+        }
+    }
 }
 
 /// What a pipe is doing.
@@ -101,6 +136,14 @@ pub struct Pipe {
     pub db: u32,
     /// The protocol it speaks.
     pub proto: Proto,
+    /// Whose it is.
+    pub holder: Holder,
+    /// A leased pipe that goes back to the pool when everything in flight on it is answered.
+    pub ends: bool,
+    /// Its session left it in a state that the next must not find: it is closed when it is given back.
+    pub soiled: bool,
+    /// The number that the node gave this connection (CLIENT ID); 0: not known.
+    pub node_client: u64,
     /// What it is doing.
     pub state: State,
     /// Number of its connection; a task of an older one has no say any more.
@@ -122,7 +165,7 @@ pub struct Pipe {
     /// It is in the list of pipes with something to write.
     pub dirty: bool,
     /// Sessions that wait for room.
-    pub waiting: Vec<super::client::ClientKey>,
+    pub waiting: Vec<ClientKey>,
     /// When its connection was made; µs of the worker's clock.
     pub connected_us: u64,
     /// When bytes last arrived from the node, or a large backlog to it moved; µs of the worker's clock.
@@ -139,6 +182,10 @@ impl Pipe {
             node,
             db,
             proto,
+            holder: Holder::Everyone,
+            ends: false,
+            soiled: false,
+            node_client: 0,
             state: State::Idle,
             attempt: 0,
             failures: 0,
@@ -227,6 +274,7 @@ mod tests {
             owner: Owner::Client,
             reads: true,
             retried: false,
+            waits: false,
         };
         let mut pipe = Pipe::new(NodeId(0), 0, Proto::Resp2);
         pipe.enqueue(entry, b"GET a");

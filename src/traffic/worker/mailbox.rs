@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::Snapshot;
+use crate::traffic::core::Message;
 
 /// Letters that may wait; they wait only while the worker is busy with one wake-up.
 const CAPACITY: usize = 4096;
@@ -28,8 +29,8 @@ pub enum Letter {
     },
     /// Plan with this from now on.
     Snapshot(Box<Snapshot>),
-    /// End the sessions with these numbers.
-    Kill(Vec<u64>),
+    /// What another worker says.
+    Message(Message),
     /// End every session when it is answered.
     Drain,
     /// End the thread.
@@ -40,7 +41,7 @@ impl Letter {
     pub(super) fn into_stream(self) -> Option<Stream> {
         match self {
             Self::Client { stream, .. } => Some(stream),
-            Self::Snapshot(_) | Self::Kill(_) | Self::Drain | Self::Stop => None,
+            Self::Snapshot(_) | Self::Message(_) | Self::Drain | Self::Stop => None,
         }
     }
 }

@@ -53,9 +53,10 @@ pub(super) async fn run(shell: Rc<Shell>, id: PipeId, attempt: u32) {
         let mut state = shell.state.borrow_mut();
         shell.set_now(&mut state);
         let connected = match opened {
-            Ok(Ok(socket)) => {
+            Ok(Ok((socket, greeting))) => {
                 let connected = state.core.pipe_connected(id, attempt);
                 if connected {
+                    state.core.pipe_greeted(id, greeting);
                     if state.pipes.len() <= id.index() {
                         state.pipes.resize_with(id.index() + 1, || None);
                     }

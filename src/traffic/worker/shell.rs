@@ -27,7 +27,7 @@ use super::{
     pipe_io::{self, PipeIo},
 };
 use crate::traffic::{
-    core::{Core, Todo},
+    core::{Core, Message, Todo},
     counters::Closed,
     pipe::chunk::Chunk,
 };
@@ -105,7 +105,7 @@ async fn receive(shell: &Rc<Shell>, mut inbox: Inbox) {
         match letter {
             Letter::Client { stream, local } => shell.add_client(&mut state, stream, local),
             Letter::Snapshot(snapshot) => state.core.publish(*snapshot),
-            Letter::Kill(ids) => state.core.kill(&ids),
+            Letter::Message(message) => state.core.receive(message),
             Letter::Drain => state.core.drain(),
             Letter::Stop => return,
         }
@@ -181,6 +181,18 @@ impl Shell {
         Poll::Pending
     }
 
+    /// Puts a message into another worker's mailbox, when that is full as soon as there is room.
+    fn tell(&self, worker: usize, message: Message) {
+        let Some(mailbox) = self.shared.mailboxes.get(worker) else { return };
+        let may_be_lost = message.may_be_lost();
+        if let Err(letter) = mailbox.send(Letter::Message(message))
+            && !may_be_lost
+        {
+            let mailbox = mailbox.clone();
+            tokio::task::spawn_local(async move { mailbox.send_surely(letter).await });
+        }
+    }
+
     fn carry_out(self: &Rc<Self>, state: &mut State, todo: Todo) {
         match todo {
             Todo::Connect(id, attempt) => {
@@ -207,13 +219,7 @@ impl Shell {
                     }
                 }
             }
-            Todo::Kill(worker, ids) => {
-                if let Some(mailbox) = self.shared.mailboxes.get(worker)
-                    && mailbox.send(Letter::Kill(ids)).is_err()
-                {
-                    tracing::warn!(worker, "CLIENT KILL did not reach a worker: its mailbox is full; kill again");
-                }
-            }
+            Todo::Tell(worker, message) => self.tell(worker, message),
             Todo::NodeUp(node) => {
                 let node = state.core.snapshot().topology.node(node);
                 tracing::debug!(worker = self.index, node = %node.name, address = %node.address, "node can be used");

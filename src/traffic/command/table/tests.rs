@@ -1,7 +1,7 @@
 //! Every row of `commands.txt`: it is well formed, its columns do not contradict each other, and it is found.
 
 use super::*;
-use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Split, spec::Access};
+use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Session, Split, spec::Access};
 
 #[test]
 fn every_row_is_found_by_its_name_in_any_case() {
@@ -69,8 +69,8 @@ fn columns_agree_with_each_other() {
         assert!(row.arity != 0 && !row.summary.is_empty() && !row.since.is_empty() && !row.group.is_empty(), "{name}");
         assert!(row.subs.iter().all(|sub| sub.arity.unsigned_abs() >= 2), "{name}");
         let blocking = row.flags.has(Flags::BLOCKING);
-        let pinned = row.route == Route::Refuse(Reason::Pinned);
-        assert!(!blocking || pinned || name.starts_with("xread"), "{name} blocks");
+        let pinned = matches!(row.route, Route::Refuse(Reason::Pinned) | Route::Session(_));
+        assert!(!blocking || pinned || row.route == Route::Keys, "{name} blocks");
         assert!(!row.flags.has(Flags::PUBSUB) || pinned, "{name} is of publish/subscribe");
         if let Some(index) = row.single_key() {
             assert!(row.arity.unsigned_abs() > index, "{name}: the arity does not promise its key");
@@ -105,7 +105,8 @@ fn routes_are_the_intended_ones() {
         ("ping", Route::Local(Local::Ping)),
         ("client|setinfo", Route::Local(Local::ClientSetInfo)),
         ("command|getkeysandflags", Route::Local(Local::CommandGetKeysAndFlags)),
-        ("multi exec watch subscribe publish blpop monitor wait client|tracking", Route::Refuse(Reason::Pinned)),
+        ("blpop blmove bzmpop xread", Route::Keys),
+        ("wait", Route::Session(Session::Wait)),
         ("save shutdown replicaof debug migrate swapdb", Route::Refuse(Reason::OneNode)),
         ("cluster cluster|nodes readonly asking", Route::Refuse(Reason::Cluster)),
         ("psync replconf restore-asking pfdebug", Route::Refuse(Reason::Internal)),

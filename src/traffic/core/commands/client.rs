@@ -8,7 +8,7 @@ use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::{ClientKey, Record, ReplyMode},
     command::{Local, Table},
-    core::{Core, Todo, request::Request},
+    core::{Core, Message, request::Request},
     counters::Closed,
     refusal::Refusal,
     resp::encode,
@@ -69,6 +69,7 @@ impl Core {
             Local::ClientKill => self.client_kill(key, request),
             Local::ClientNoEvict => self.switch(key, request.arg(2), |on| record.no_evict.store(on, Relaxed)),
             Local::ClientNoTouch => self.switch(key, request.arg(2), |on| record.no_touch.store(on, Relaxed)),
+            Local::ClientUnblock => self.client_unblock(key, request),
             Local::ClientReply => self.client_reply(key, request.arg(2)),
             // CLIENT CAPA of Valkey: capabilities that are not known are ignored.
             _ => self.ok(key),
@@ -201,10 +202,8 @@ impl Core {
         for worker in 0..self.settings.workers {
             let ids: Vec<u64> =
                 records.iter().filter(|record| record.worker == worker && record.id != me).map(|r| r.id).collect();
-            if worker == self.index {
-                self.kill(&ids);
-            } else if !ids.is_empty() {
-                self.todo.push(Todo::Kill(worker, ids));
+            if !ids.is_empty() {
+                self.tell(worker, Message::Kill(ids));
             }
         }
         if records.iter().any(|record| record.id == me) {

@@ -6,14 +6,18 @@
 //! ```
 //! Arguments that no node will see are checked as Redis checks them, with its texts. Pure.
 
+mod blocking;
 mod client;
 mod connection;
 mod info;
 
-use super::{Core, request::Request};
+use super::{
+    Core,
+    request::{Request, Taken},
+};
 use crate::traffic::{
     client::ClientKey,
-    command::{Local, Row, Table, describe},
+    command::{Gather, Local, Row, Session, Table, describe},
     counters::Closed,
     resp::{Proto, encode},
 };
@@ -62,12 +66,21 @@ impl Core {
             | Local::ClientNoTouch
             | Local::ClientReply
             | Local::ClientSetInfo
-            | Local::ClientSetName => self.local_client(key, request, which, table),
+            | Local::ClientSetName
+            | Local::ClientUnblock => self.local_client(key, request, which, table),
         }
     }
 
     pub(super) fn proto(&self, key: ClientKey) -> Proto {
         self.client(key).map_or(Proto::Resp2, |client| client.proto)
+    }
+
+    /// A command that changes what the session is, or takes a connection for it alone.
+    pub(super) fn session(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Session) -> Taken {
+        match which {
+            Session::Wait => self.wait(key, request, row, Gather::Min),
+            Session::Waitaof => self.wait(key, request, row, Gather::MinEach),
+        }
     }
 
     pub(super) fn ok(&mut self, key: ClientKey) {

@@ -1,0 +1,66 @@
+//! What a session is beyond requests and replies; most are nothing of it, so it is kept apart.
+//!
+//! [`Modes`] says in one byte what the request path must look at; the particulars stand in [`Special`]. Pure.
+
+use super::pushes::Pushes;
+use crate::traffic::pipe::PipeId;
+
+/// What stands between a session's requests and their routes: one bit each, looked at once per request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes(u8);
+
+impl Modes {
+    /// Between MULTI and EXEC: requests are queued.
+    pub const QUEUEING: Self = Self(1);
+    /// Subscribed with RESP2: only few commands are allowed.
+    pub const SUBSCRIBED: Self = Self(2);
+    /// CLIENT TRACKING: its requests go to nodes over connections of its own.
+    pub const TRACKING: Self = Self(4);
+
+    /// Whether there is none.
+    #[must_use]
+    #[inline]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it has this one.
+    #[must_use]
+    #[inline]
+    pub fn has(self, mode: Self) -> bool {
+        self.0 & mode.0 != 0
+    }
+
+    /// Switches one on or off.
+    pub fn set(&mut self, mode: Self, on: bool) {
+        if on {
+            self.0 |= mode.0;
+        } else {
+            self.0 &= !mode.0;
+        }
+    }
+}
+
+/// The particulars of a session that is more than requests and replies.
+#[derive(Debug, Default)]
+pub struct Special {
+    /// Node connections that are its own at the moment.
+    pub leases: Vec<PipeId>,
+    /// A blocking command waits at a node.
+    pub blocked: Option<Blocked>,
+    /// It is sent more than replies, so that `hard_pushes` bounds what may wait for it.
+    pub listens: bool,
+    /// Pushes that wait for replies before them.
+    pub pushes: Pushes,
+}
+
+/// A blocking command that waits at a node.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// The connections on which it waits.
+    pub pipes: Vec<PipeId>,
+    /// The slot of its reply.
+    pub seq: u32,
+    /// Its reply is one node's, and a nil array when the time is over; else it is merged (WAIT).
+    pub whole: bool,
+}

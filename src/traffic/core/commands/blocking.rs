@@ -1,0 +1,232 @@
+//! Commands that wait at a node: BLPOP and its kin, XREAD BLOCK, WAIT, WAITAOF, and CLIENT UNBLOCK, which ends them.
+//!
+//! ```text
+//!  BLPOP ─ earlier replies first ─► lease ─► waits at the node ─► reply ─► lease back, the session goes on
+//!                                              │  client gone, killed: the connection is closed, as Redis would see it
+//!                                              │  CLIENT UNBLOCK: the node is told over the shared pipe
+//! ```
+//! A blocked session takes no more requests, as in Redis, but its socket is read so that its end is seen; the leased
+//! connection is then closed at once, and the node pops nothing for it. Bounded by the leases; no timer runs for it.
+//! Invariant: a connection that somebody was told to unblock is never used again, or the word could meet the next
+//! session's command.
+//!
+//! WAIT counts the replicas of a connection's own writes. The session's writes went over shared pipes, so each node is
+//! asked on a leased one after a PING, whose execution makes the node's whole write history that connection's own
+//! (`c->woff` of Redis). The smallest answer of all nodes counts, as in Redis Cluster. Pure.
+
+use super::{NOT_AN_INTEGER, integer};
+use crate::traffic::{
+    client::{Blocked, ClientKey, Pause, Record, Reply},
+    command::{Gather, KeysError, Row},
+    core::{
+        Asker, Core, Message,
+        lease::NoLease,
+        request::{Request, Taken},
+    },
+    merge::{Kind, State as PartState},
+    pipe::{Entry, Owner, PipeId, State},
+    refusal::Refusal,
+    resp::encode,
+    route::NodeId,
+};
+
+impl Core {
+    /// A command with keys that may wait for data.
+    pub(in crate::traffic::core) fn block(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
+        if self.awaits_replies(key) {
+            return Taken::Later;
+        }
+        let mut keys = Vec::new();
+        match row.find_keys(request.args, request.bytes, &mut keys) {
+            Ok(()) => {}
+            // It cannot block: the node says what is wrong with it.
+            Err(KeysError::Malformed | KeysError::ForeignPattern) => return self.any(key, request, row),
+        }
+        match self.owner_of_all(request, &keys) {
+            Ok(Some(node)) => self.block_at(key, request, row, node),
+            Ok(None) => self.any(key, request, row),
+            Err((one, other)) => {
+                self.refuse_crossslot(key, request.arg(one as usize), request.arg(other as usize));
+                Taken::Yes
+            }
+        }
+    }
+
+    fn block_at(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
+        let id = match self.lease(key, node) {
+            Ok(id) => id,
+            Err(why) => {
+                self.refuse_lease(key, node, &row.name, &why);
+                return Taken::Yes;
+            }
+        };
+        let sent_us = self.now_us as u32;
+        let Some(client) = self.client_mut(key) else { return Taken::Yes };
+        let seq = client.open_slot();
+        let entry = Entry {
+            index: key.index,
+            generation: key.generation,
+            seq,
+            owner: Owner::Client,
+            reads: row.is_read(),
+            waits: true,
+            ..Entry::unwanted(sent_us)
+        };
+        self.put(id, entry, request);
+        self.pipes[id.index()].ends = true;
+        self.blocked(key, Blocked { pipes: vec![id], seq, whole: true });
+        Taken::Yes
+    }
+
+    /// WAIT and WAITAOF: of every node.
+    pub(super) fn wait(&mut self, key: ClientKey, request: Request<'_>, row: &Row, how: Gather) -> Taken {
+        if self.awaits_replies(key) {
+            return Taken::Later;
+        }
+        let mut leases: Vec<(NodeId, Result<PipeId, String>)> = Vec::new();
+        for node in (0..self.links.len()).map(|index| NodeId(index as u16)) {
+            match self.lease(key, node) {
+                Ok(id) => leases.push((node, Ok(id))),
+                Err(NoLease::Down(why)) => leases.push((node, Err(why))),
+                Err(limit) => {
+                    leases.into_iter().filter_map(|(_, lease)| lease.ok()).for_each(|id| self.end_lease(id));
+                    self.refuse_lease(key, node, &row.name, &limit);
+                    return Taken::Yes;
+                }
+            }
+        }
+        self.wait_on(key, request, how, leases);
+        Taken::Yes
+    }
+
+    fn wait_on(
+        &mut self,
+        key: ClientKey,
+        request: Request<'_>,
+        how: Gather,
+        leases: Vec<(NodeId, Result<PipeId, String>)>,
+    ) {
+        let (sent_us, proto) = (self.now_us as u32, self.proto(key));
+        let Some(client) = self.client_mut(key) else { return };
+        let seq = client.open_slot();
+        let (aggregate, generation) = self.new_aggregate(key, seq, Kind::All(how), proto, false);
+        let mut pipes = Vec::new();
+        for (node, lease) in leases {
+            let part = self.aggregates[aggregate].add_part(node);
+            match lease {
+                Ok(id) => {
+                    self.send_unwanted(id, &[b"PING"]);
+                    let entry = Entry {
+                        index: aggregate as u32,
+                        generation,
+                        seq: part,
+                        owner: Owner::Part,
+                        waits: true,
+                        ..Entry::unwanted(sent_us)
+                    };
+                    self.put(id, entry, request);
+                    self.pipes[id.index()].ends = true;
+                    pipes.push(id);
+                }
+                Err(why) => {
+                    let topology = std::sync::Arc::clone(&self.snapshot.topology);
+                    let refusal = Refusal::NodeDown(topology.node(node), &why);
+                    self.aggregates[aggregate].note(part, PartState::Failed, |out| refusal.write(out));
+                }
+            }
+        }
+        if pipes.is_empty() {
+            return self.finish_aggregate(aggregate);
+        }
+        self.blocked(key, Blocked { pipes, seq, whole: false });
+    }
+
+    /// The session waits from now on.
+    fn blocked(&mut self, key: ClientKey, blocked: Blocked) {
+        self.counters.blocked += 1;
+        if let Some(client) = self.client_mut(key) {
+            client.pause = Pause::Blocked;
+            client.record.mark(Record::BLOCKED, true);
+            client.special_mut().blocked = Some(blocked);
+        }
+    }
+
+    /// The session waits no more: it is answered, or gone.
+    pub(in crate::traffic::core) fn waits_no_more(&mut self, key: ClientKey) {
+        let Some(client) = self.client_mut(key) else { return };
+        let Some(special) = &mut client.special else { return };
+        if special.blocked.take().is_some() {
+            client.record.mark(Record::BLOCKED, false);
+            self.counters.blocked = self.counters.blocked.saturating_sub(1);
+        }
+    }
+
+    /// Ends the waiting of a session, as if its time were over or with an error. Returns whether it waited.
+    pub(in crate::traffic::core) fn unblock(&mut self, key: ClientKey, error: bool) -> bool {
+        let special = self.client(key).and_then(|client| client.special.as_ref());
+        let Some(blocked) = special.and_then(|special| special.blocked.clone()) else { return false };
+        for id in &blocked.pipes {
+            if !self.tell_node_to_unblock(*id, error) {
+                // The node does not know of it, or cannot be told: nothing can come of the waiting.
+                if blocked.whole {
+                    self.answer_unblocked(key, blocked.seq, error);
+                }
+                self.close_lease(*id);
+            }
+        }
+        true
+    }
+
+    /// Tells the node of a leased connection that its client waits no more; false: that cannot be said.
+    fn tell_node_to_unblock(&mut self, id: PipeId, error: bool) -> bool {
+        let pipe = &self.pipes[id.index()];
+        let Some(shared) = self.first_pipe(pipe.node) else { return false };
+        if pipe.state != State::Ready || pipe.node_client == 0 || self.pipes[shared.index()].state != State::Ready {
+            return false;
+        }
+        let client = pipe.node_client.to_string();
+        self.pipes[id.index()].soiled = true;
+        let how: &[u8] = if error { b"ERROR" } else { b"TIMEOUT" };
+        self.send_unwanted(shared, &[b"CLIENT", b"UNBLOCK", client.as_bytes(), how]);
+        true
+    }
+
+    fn answer_unblocked(&mut self, key: ClientKey, seq: u32, error: bool) {
+        let mut text = Vec::new();
+        if error {
+            Refusal::Redis("UNBLOCKED client unblocked via CLIENT UNBLOCK").write(&mut text);
+        } else {
+            encode::null_array(&mut text, self.proto(key));
+        }
+        self.fill(key, seq, Reply::Bytes(&text));
+    }
+
+    /// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
+    pub(super) fn client_unblock(&mut self, key: ClientKey, request: Request<'_>) {
+        let error = match (request.args.len(), request.arg(3)) {
+            (3, _) => false,
+            (4, how) if how.eq_ignore_ascii_case(b"TIMEOUT") => false,
+            (4, how) if how.eq_ignore_ascii_case(b"ERROR") => true,
+            (4, _) => {
+                return self.refuse(key, &Refusal::Redis("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+            }
+            _ => return self.refuse(key, &Refusal::SubcommandSyntax(request.arg(1), "CLIENT")),
+        };
+        let Some(id) = integer(request.arg(2)) else { return self.refuse(key, &Refusal::Redis(NOT_AN_INTEGER)) };
+        match self.registry.get(id as u64) {
+            Some(record) => {
+                let Some(from) = self.ask(key) else { return };
+                self.tell(record.worker, Message::Unblock { id: record.id, error, from });
+            }
+            None => self.answer(key, |out| encode::integer(out, 0)),
+        }
+    }
+
+    /// Another session's CLIENT UNBLOCK of a session that may be here.
+    pub(in crate::traffic::core) fn unblock_for(&mut self, id: u64, error: bool, from: Asker) {
+        let waited = self.key_of(id).is_some_and(|key| self.unblock(key, error));
+        let mut text = Vec::new();
+        encode::integer(&mut text, i64::from(waited));
+        self.tell(from.worker, Message::Answer { to: from, text });
+    }
+}

@@ -1,0 +1,98 @@
+//! What workers tell each other.
+//!
+//! A worker owns its sessions; whoever wants something of a session of another worker sends a [`Message`] and goes on.
+//! An answer, if there is one, is a message too ([`Message::Answer`]), and fills a slot that was opened for it. The shell
+//! carries them through the mailboxes and loses none, except those that may be lost when the box is full
+//! ([`Message::may_be_lost`]). Pure.
+
+use bytes::Bytes;
+
+use super::{Core, Todo};
+use crate::traffic::client::{ClientKey, Reply};
+
+/// One worker's word to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// End the sessions with these numbers (CLIENT KILL).
+    Kill(Vec<u64>),
+    /// CLIENT UNBLOCK of the session with number `id`.
+    Unblock {
+        /// Who is to be unblocked.
+        id: u64,
+        /// With an error, instead of as if the time were over.
+        error: bool,
+        /// Who asks.
+        from: Asker,
+    },
+    /// The reply to what `to` asked.
+    Answer {
+        /// Who asked.
+        to: Asker,
+        /// The reply.
+        text: Vec<u8>,
+    },
+    /// Something for the session with number `id` that is no reply.
+    Push {
+        /// Whom it is for.
+        id: u64,
+        /// The whole frame.
+        bytes: Bytes,
+    },
+}
+
+/// Who waits for an answer from another worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// Index of its worker.
+    pub worker: usize,
+    /// Its session.
+    pub key: ClientKey,
+    /// The slot that waits.
+    pub seq: u32,
+}
+
+impl Message {
+    /// Whether it may be dropped when the other worker's mailbox is full, rather than wait for room.
+    #[must_use]
+    pub fn may_be_lost(&self) -> bool {
+        false
+    }
+}
+
+impl Core {
+    /// Takes what another worker says.
+    pub fn receive(&mut self, message: Message) {
+        match message {
+            Message::Kill(ids) => self.kill(&ids),
+            Message::Unblock { id, error, from } => self.unblock_for(id, error, from),
+            Message::Answer { to, text } => self.fill(to.key, to.seq, Reply::Bytes(&text)),
+            Message::Push { id, bytes } => {
+                if let Some(key) = self.key_of(id) {
+                    self.push(key, &bytes);
+                }
+            }
+        }
+    }
+
+    /// Tells a worker something; this one too.
+    pub(super) fn tell(&mut self, worker: usize, message: Message) {
+        if worker == self.index {
+            self.receive(message);
+        } else {
+            self.todo.push(Todo::Tell(worker, message));
+        }
+    }
+
+    /// Opens a slot of `key` for an answer that comes as a [`Message::Answer`].
+    pub(super) fn ask(&mut self, key: ClientKey) -> Option<Asker> {
+        let worker = self.index;
+        let seq = self.client_mut(key)?.open_slot();
+        Some(Asker { worker, key, seq })
+    }
+
+    /// This worker's session with number `id`.
+    pub(super) fn key_of(&self, id: u64) -> Option<ClientKey> {
+        let (index, client) = self.clients.iter().find(|(_, client)| client.record.id == id)?;
+        Some(ClientKey { index: index as u32, generation: client.generation })
+    }
+}
