@@ -5,7 +5,10 @@
 
 use std::hint::black_box;
 
-use circlet::traffic::route::{Ring, hash_tag};
+use circlet::traffic::route::{
+    KeyHash, Ring, Scheme, hash_tag,
+    ring::{Circle, Hashing},
+};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// The default points per weight.
@@ -33,12 +36,13 @@ fn look_up(c: &mut Criterion) {
     let mut group = c.benchmark_group("ring");
     for size in SIZES {
         let names = names(size);
+        let circle = Circle::build(&nodes(&names), POINTS).expect("a circle of equal nodes");
         let ring = Ring::build(&nodes(&names), POINTS).expect("a ring of equal nodes");
         let mut state = 1;
         group.bench_function(BenchmarkId::new("hash only", size), |b| b.iter(|| black_box(next(&mut state))));
-        group.bench_function(BenchmarkId::new("owner", size), |b| b.iter(|| black_box(ring.owner(next(&mut state)))));
+        group.bench_function(BenchmarkId::new("owner", size), |b| b.iter(|| black_box(circle.owner(next(&mut state)))));
         group.bench_function(BenchmarkId::new("owner, chained", size), |b| {
-            b.iter(|| state ^= u64::from(black_box(ring.owner(next(&mut state))).0));
+            b.iter(|| state ^= u64::from(black_box(circle.owner(next(&mut state))).0));
         });
         let keys: Vec<String> = (0..4096).map(|number| format!("user:{number}:profile")).collect();
         let mut turn = 0;
@@ -58,7 +62,27 @@ fn hash(c: &mut Criterion) {
         let key = vec![b'k'; length];
         group.throughput(Throughput::Bytes(length as u64));
         group.bench_function(BenchmarkId::new("tag", length), |b| b.iter(|| hash_tag::tag(black_box(&key)).len()));
-        group.bench_function(BenchmarkId::new("hash", length), |b| b.iter(|| Ring::hash(black_box(&key))));
+        group.bench_function(BenchmarkId::new("hash", length), |b| b.iter(|| Circle::hash(black_box(&key))));
+    }
+    group.finish();
+}
+
+/// A key's owner by twemproxy's distributions, for each hash.
+fn twemproxy(c: &mut Criterion) {
+    let mut group = c.benchmark_group("twemproxy");
+    let names = names(10);
+    let keys: Vec<String> = (0..4096).map(|number| format!("user:{number}:profile")).collect();
+    for (name, hash) in KeyHash::NAMES {
+        for (kind, scheme) in [("ketama", Scheme::Ketama as fn(_) -> _), ("modula", Scheme::Modula)] {
+            let ring = Ring::of(&nodes(&names), &scheme(Hashing { hash, tag: None })).expect("a ring of equal nodes");
+            let mut turn = 0;
+            group.bench_function(BenchmarkId::new(kind, name), |b| {
+                b.iter(|| {
+                    turn = (turn + 1) % keys.len();
+                    black_box(ring.owner_of(keys[turn].as_bytes()))
+                });
+            });
+        }
     }
     group.finish();
 }
@@ -74,5 +98,5 @@ fn build(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hash, look_up, build);
+criterion_group!(benches, hash, look_up, twemproxy, build);
 criterion_main!(benches);

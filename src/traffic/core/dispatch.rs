@@ -67,7 +67,7 @@ impl Core {
         let topology = &self.snapshot.topology;
         let Some((first, rest)) = keys.split_first() else { return Ok(None) };
         let owner = topology.owner(request.arg(*first as usize));
-        match rest.iter().find(|key| topology.owner(request.arg(**key as usize)) != owner) {
+        match rest.iter().find(|key| !topology.may_own(owner, request.arg(**key as usize))) {
             Some(other) => Err((*first, *other)),
             None => Ok(Some(owner)),
         }

@@ -1,9 +1,9 @@
-//! Which part of a key decides its node: Redis Cluster's hash tags.
+//! Which part of a key decides its node: Redis Cluster's hash tags, or twemproxy's.
 //!
 //! request's key -> here -> [`ring`](super::ring). If a key contains a `{…}` with something in it, only that
 //! something is hashed, so that `user:{42}:name` and `user:{42}:mail` live on one node and can be used together in
 //! one command. The rule is that of the Redis Cluster specification, section "Hash tags": the first `{` counts, and
-//! the first `}` after it; if either is missing or nothing stands between them, the whole key is hashed. Pure.
+//! the first `}` after it; if either is missing or nothing stands between them, the whole key is hashed. twemproxy's `hash_tag` is the same rule with any two bytes, as [`Tag`]. Pure.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,7 +12,7 @@
 #[inline]
 pub fn tag(key: &[u8]) -> &[u8] {
     // Nearly every key has no tag.
-    if has_brace(key) { inside(key) } else { key }
+    if has_brace(key) { Tag::BRACES.of(key) } else { key }
 }
 
 /// Whether there is a `{`, eight bytes at a time. Keys are short: vectors of 16 bytes took longer to set up than to use.
@@ -31,13 +31,28 @@ fn has_brace(key: &[u8]) -> bool {
     found | mark(u64::from_ne_bytes(*last)) != 0
 }
 
-/// The tag of a key that has a `{`.
-fn inside(key: &[u8]) -> &[u8] {
-    let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
-    let rest = &key[open + 1..];
-    match rest.iter().position(|&byte| byte == b'}') {
-        None | Some(0) => key,
-        Some(close) => &rest[..close],
+/// Two bytes that enclose what is hashed, as twemproxy's `hash_tag` gives them; they may be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The byte in front.
+    pub open: u8,
+    /// The byte behind.
+    pub close: u8,
+}
+
+impl Tag {
+    /// Redis Cluster's, the one of [`tag`].
+    pub const BRACES: Self = Self { open: b'{', close: b'}' };
+
+    /// The part of `key` that is hashed.
+    #[must_use]
+    pub fn of(self, key: &[u8]) -> &[u8] {
+        let Some(open) = key.iter().position(|&byte| byte == self.open) else { return key };
+        let rest = &key[open + 1..];
+        match rest.iter().position(|&byte| byte == self.close) {
+            None | Some(0) => key,
+            Some(close) => &rest[..close],
+        }
     }
 }
 
@@ -73,5 +88,13 @@ mod tests {
     #[test]
     fn a_tag_may_hold_any_bytes() {
         assert_eq!(tag(b"\0{\xff\r\n}\x01"), b"\xff\r\n");
+    }
+
+    #[test]
+    fn a_tag_of_two_equal_bytes_ends_at_the_second() {
+        let dollars = Tag { open: b'$', close: b'$' };
+        for (key, hashed) in [("$a$", "a"), ("a$b$c$d", "b"), ("$$a$", "$$a$"), ("$", "$"), ("{a}$b", "{a}$b")] {
+            assert_eq!(dollars.of(key.as_bytes()), hashed.as_bytes(), "{key}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Where a request goes: the ring, the topology and the plan. Pure.
 
 pub mod hash_tag;
+pub mod key_hash;
 pub mod ring;
 pub mod topology;
 
-pub use ring::Ring;
+pub use key_hash::KeyHash;
+pub use ring::{Ring, Scheme};
 pub use topology::{Address, Epoch, Node, NodeId, Topology};

@@ -1,205 +1,208 @@
-//! The consistent-hash ring: which node owns a key.
-//!
-//! key -> [`hash_tag`] -> hash -> here -> [`NodeId`]. The control plane builds a ring once per
-//! topology; the workers only look up.
+//! The ring: which node owns a key. One type, four ways to spread keys over nodes.
 //!
 //! ```text
-//! points   every node throws  weight x points_per_weight  points on the circle, by its name alone
-//!             a    b a            c     b         a   c
-//! arcs     ───┴────┴─┴────────────┴─────┴─────────┴───┴────  a point's arc reaches to the next point;
-//!           c   a   b      a         c       b      a   c    neighbours of one node are one arc
-//! lines    |           |           |           |           | 2^n equal lines hold the arcs that lie in them, each in
-//!             c,a,b,a        c,b        b,a,c       a,b,c     one cache line: a look-up touches one, and no more
+//!          xxh3     hash tag {…} ─► xxh3 ──────────────────────► circle ─┐
+//!  key ─►  ketama   any hash tag ─► one of twelve hashes ─────► circle ─┼─► NodeId
+//!          modula   any hash tag ─► one of twelve hashes ─► % ─► slots ─┤
+//!          random   ───────────────────────── chance ──────────────────┘
 //! ```
+//! [`Scheme`] says which. `xxh3` is Circlet's own; the others put every key where twemproxy (nutcracker 0.5.0) puts it,
+//! which golden data made with the real one proves. The control plane builds a ring once per topology; the workers only
+//! look up. xxh3 is looked for first and inline, since it is the way of nearly every request.
 //!
-//! Invariants: a node's points depend on its own name and weight only, never on its address, its index or the other
-//! nodes. Therefore a joining node takes arcs from the others and nothing else changes hands, and a leaving node's
-//! arcs go to their neighbours. The lines are only an index: however many there are, the answers are the same.
-//!
-//! Evenness: a node with `v` points has a share of the keys with a relative standard deviation of 1/sqrt(v), however
-//! many nodes there are. 8192 points (1.1 %) keep each of 1000 equal nodes within 5 %; 1000 points (3.2 %) miss that
-//! at 100 nodes. A fixed table of 65,536 slots in place of exact arcs was tried and lost: with 8192 points it is 11 % off
-//! at 100 nodes and 48 % at 1000. A table that grows with the nodes would move keys between old nodes when it does.
-//!
-//! What counts is how many cache lines a look-up touches, for the kernel and the nodes empty the cache between two
-//! batches. Cells of 8 bytes that answered nearly every look-up in one step (0.5 MB for 3 nodes) took 2.8 ns in a
-//! benchmark and 150 ns in the proxy; cells of one byte, with a search for every fifth look-up, 90 ns.
-//!
-//! Bounds: [`MAX_NODES`], [`MAX_POINTS`], 2^17 lines. Memory: 6 bytes per arc, 64 per line, which is for 5 to 10 arcs.
-//! Pure. Karger et al., "Consistent Hashing and Random Trees", 1997.
+//! Names, weights and the scheme decide all; addresses and the order of the nodes never do (nutcracker sorts them too).
+//! Bounds: [`MAX_NODES`], [`MAX_POINTS`]. Pure, but for `random`, which is chance by its meaning.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod build;
+mod circle;
+mod error;
+mod ketama;
+mod modula;
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_64;
+use self::modula::Slots;
+pub use self::{
+    circle::{Arc, Circle},
+    error::{MAX_NODES, MAX_POINTS, MAX_WEIGHT, RingError},
+};
+use super::{NodeId, hash_tag::Tag, key_hash::KeyHash};
 
-pub use self::build::{MAX_NODES, MAX_POINTS, RingError};
-use super::{NodeId, hash_tag};
+/// How keys are spread over the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Circlet's own circle.
+    Xxh3 {
+        /// Points of a node of weight 1.
+        points_per_weight: u32,
+    },
+    /// twemproxy's circle: libmemcached's weighted ketama.
+    Ketama(Hashing),
+    /// twemproxy's `modula`: the hash modulo the number of slots; a node has as many slots as its weight says.
+    Modula(Hashing),
+    /// twemproxy's `random`: each key of each request goes to any node; weights do not count.
+    Random,
+}
 
-/// Arcs of one line.
-const LINE: usize = 16;
+/// What of a key decides in twemproxy's distributions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    /// The hash function.
+    pub hash: KeyHash,
+    /// The hash tag; `None`: the whole key is hashed, always.
+    pub tag: Option<Tag>,
+}
 
-/// A place in a line without an arc; in the first place: the line is crowded, and the second names the arc it begins in.
-const NONE: u32 = u32::MAX;
+impl Hashing {
+    /// The hash of `key`.
+    #[must_use]
+    pub fn of(&self, key: &[u8]) -> u32 {
+        self.hash.of(self.tag.map_or(key, |tag| tag.of(key)))
+    }
+}
 
-/// An immutable consistent-hash ring over the nodes 0, 1, 2 … in the order given to [`Ring::build`].
+/// Who owns which keys. Immutable.
 pub struct Ring {
-    /// Each node's part of the circle; computed once, since it takes a walk over all arcs.
+    spread: Spread,
+    /// Each node's part of all keys; computed once, since it takes a walk over all arcs.
     shares: Vec<f64>,
-    /// First position of each arc, ascending; the first is 0. An arc reaches to the start of the next one.
-    starts: Vec<u32>,
-    /// Owner of each arc, as long as `starts`; neighbours differ.
-    owners: Vec<u16>,
-    /// Finds the arc of a hash.
-    index: Index,
 }
 
-/// The index over the arcs.
-struct Index {
-    /// 2^(64 - `shift`) equal parts of the circle.
-    lines: Vec<Line>,
-    /// How far a hash is shifted to the right to give its line.
-    shift: u32,
-    /// Bits of a place that name the owner: 8, or 16 from 255 nodes on.
-    owner_bits: u32,
+enum Spread {
+    Xxh3(Circle),
+    Ketama(Circle, Hashing),
+    Modula(Slots, Hashing),
+    /// The number of nodes.
+    Random(u16),
 }
-
-/// The arcs of one part of the circle, ascending: where each begins in the part, and behind that its owner. The first
-/// begins at 0. The upper bit of a place stays free, so that no place looks like [`NONE`].
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line([u32; LINE]);
 
 impl Ring {
-    /// Builds the ring of `nodes`, each a name and a weight; `points_per_weight` points make up a weight of 1.
+    /// Circlet's own ring of `nodes`, each a name and a weight.
     ///
     /// # Errors
     /// When there is no node, a name stands twice, a weight gives no points, or there are too many of anything.
     pub fn build(nodes: &[(&str, f64)], points_per_weight: u32) -> Result<Self, RingError> {
-        let points = build::sorted_points(nodes, points_per_weight)?;
-        let (starts, owners) = build::arcs_of(&points);
-        drop(points); // as large as all that is kept
-        let index = build::index_over(&starts, &owners);
-        let mut ring = Self { shares: Vec::new(), starts, owners, index };
-        ring.shares = ring.measure(nodes.len());
-        Ok(ring)
+        Self::of(nodes, &Scheme::Xxh3 { points_per_weight })
     }
 
-    /// The hash by which a key is placed: xxh3 of its hash tag.
-    #[must_use]
-    #[inline]
-    pub fn hash(key: &[u8]) -> u64 {
-        xxh3_64(hash_tag::tag(key))
+    /// The ring of `nodes`, each a name and a weight, by `scheme`.
+    ///
+    /// # Errors
+    /// When there is no node, a name stands twice, a weight is none, or there are too many of anything.
+    pub fn of(nodes: &[(&str, f64)], scheme: &Scheme) -> Result<Self, RingError> {
+        let count = nodes.len();
+        let (spread, shares) = match *scheme {
+            Scheme::Xxh3 { points_per_weight } => {
+                let circle = Circle::build(nodes, points_per_weight)?;
+                let shares = circle.shares(count, u32::MAX);
+                (Spread::Xxh3(circle), shares)
+            }
+            Scheme::Ketama(hashing) => {
+                let circle = ketama::circle(&Server::all(nodes)?)?;
+                // A short hash reaches the circle's beginning only.
+                let shares = circle.shares(count, hashing.hash.largest());
+                (Spread::Ketama(circle, hashing), shares)
+            }
+            Scheme::Modula(hashing) => {
+                let slots = Slots::build(&Server::all(nodes)?)?;
+                let shares = slots.shares(count, hashing.hash.largest());
+                (Spread::Modula(slots, hashing), shares)
+            }
+            Scheme::Random => {
+                Server::all(nodes)?;
+                (Spread::Random(count as u16), vec![1.0 / count as f64; count])
+            }
+        };
+        Ok(Self { spread, shares })
     }
 
-    /// The node that owns `key`.
+    /// The node that owns `key`; with [`Scheme::Random`] any, and another one next time.
     #[must_use]
     #[inline]
     pub fn owner_of(&self, key: &[u8]) -> NodeId {
-        self.owner(Self::hash(key))
+        match &self.spread {
+            Spread::Xxh3(circle) => circle.owner(Circle::hash(key)),
+            _ => self.twemproxy_owner(key),
+        }
     }
 
-    /// The node that owns the keys with this hash.
+    #[inline(never)]
+    fn twemproxy_owner(&self, key: &[u8]) -> NodeId {
+        match &self.spread {
+            Spread::Xxh3(circle) => circle.owner(Circle::hash(key)),
+            Spread::Ketama(circle, hashing) => circle.owner(u64::from(hashing.of(key)) << 32),
+            Spread::Modula(slots, hashing) => slots.owner(hashing.of(key)),
+            Spread::Random(nodes) => NodeId(fastrand::u16(..nodes)),
+        }
+    }
+
+    /// Whether `node` is one that `key` may be on: its owner, or any at all with [`Scheme::Random`].
     #[must_use]
     #[inline]
-    pub fn owner(&self, hash: u64) -> NodeId {
-        let Index { lines, shift, owner_bits } = &self.index;
-        let line = &lines[(hash >> shift) as usize].0;
-        if line[0] == NONE {
-            return self.search(hash, line[1] as usize);
-        }
-        let owner_mask = (1 << owner_bits) - 1;
-        // The hash's place within the line, as if of the highest owner: behind every arc that begins there or before.
-        let bits = 64 - shift;
-        let place = position(hash) << bits >> bits << owner_bits | owner_mask;
-        let begun = line.iter().filter(|&&arc| arc <= place).count();
-        NodeId((line[begun - 1] & owner_mask) as u16)
+    pub fn may_own(&self, node: NodeId, key: &[u8]) -> bool {
+        matches!(self.spread, Spread::Random(_)) || self.owner_of(key) == node
     }
 
-    /// Searches a crowded line, which begins in the arc `first`.
-    fn search(&self, hash: u64, first: usize) -> NodeId {
-        let at = position(hash);
-        // Twice as far each time, then by halves: a crowded line holds tens of arcs, and many only if weights are odd.
-        let rest = &self.starts[first + 1..];
-        let mut far = LINE;
-        while rest.get(far).is_some_and(|&start| start <= at) {
-            far *= 2;
-        }
-        let steps = rest[..rest.len().min(far)].partition_point(|&start| start <= at);
-        NodeId(self.owners[first + steps])
-    }
-
-    /// The arcs in order, which together cover the circle once.
-    pub fn arcs(&self) -> impl Iterator<Item = Arc> + '_ {
-        let ends = self.starts.iter().skip(1).map(|&next| next - 1).chain([u32::MAX]);
-        self.starts.iter().zip(ends).zip(&self.owners).map(|((&first, last), &owner)| Arc {
-            first,
-            last,
-            owner: NodeId(owner),
-        })
-    }
-
-    /// Each node's part of all hashes; they add up to 1.
+    /// Each node's part of all keys; they add up to 1. It tells of keys whose hashes are spread evenly.
     #[must_use]
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
 
-    fn measure(&self, nodes: usize) -> Vec<f64> {
-        let mut widths = vec![0_u64; nodes];
-        for arc in self.arcs() {
-            widths[arc.owner.index()] += arc.width();
-        }
-        widths.into_iter().map(|width| width as f64 / CIRCLE).collect()
-    }
-
     /// Bytes of memory the ring takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of_val(&self.starts[..]) + size_of_val(&self.owners[..]) + size_of_val(&self.index.lines[..])
+        match &self.spread {
+            Spread::Xxh3(circle) | Spread::Ketama(circle, _) => circle.memory(),
+            Spread::Modula(slots, _) => slots.memory(),
+            Spread::Random(_) => 0,
+        }
     }
 }
 
 impl fmt::Debug for Ring {
     /// Only the sizes: the arcs may be millions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ring")
-            .field("nodes", &self.shares.len())
-            .field("arcs", &self.starts.len())
-            .field("lines", &self.index.lines.len())
-            .finish()
+        let (kind, points) = match &self.spread {
+            Spread::Xxh3(circle) => ("xxh3", circle.arcs().count()),
+            Spread::Ketama(circle, _) => ("ketama", circle.arcs().count()),
+            Spread::Modula(slots, _) => ("modula", slots.len()),
+            Spread::Random(_) => ("random", 0),
+        };
+        f.debug_struct("Ring").field("kind", &kind).field("nodes", &self.shares.len()).field("parts", &points).finish()
     }
 }
 
-/// A part of the circle that belongs to one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arc {
-    /// First position: the upper 32 bits of the lowest hash.
-    pub first: u32,
-    /// Last position, not below `first`.
-    pub last: u32,
-    /// The node it belongs to.
-    pub owner: NodeId,
+/// A node as twemproxy's distributions see it.
+struct Server<'a> {
+    name: &'a str,
+    weight: u32,
+    node: u16,
 }
 
-impl Arc {
-    /// How many of the 2^32 positions lie in it.
-    #[must_use]
-    pub fn width(self) -> u64 {
-        u64::from(self.last - self.first) + 1
+impl<'a> Server<'a> {
+    /// The nodes in nutcracker's order: shorter names first, then by bytes.
+    fn all(nodes: &[(&'a str, f64)]) -> Result<Vec<Self>, RingError> {
+        if nodes.is_empty() {
+            return Err(RingError::NoNodes);
+        }
+        if nodes.len() > MAX_NODES {
+            return Err(RingError::TooManyNodes(nodes.len()));
+        }
+        let mut servers = Vec::with_capacity(nodes.len());
+        for (node, &(name, weight)) in (0..).zip(nodes) {
+            if weight.fract() != 0.0 || weight < 1.0 || weight > f64::from(MAX_WEIGHT) {
+                return Err(RingError::Fraction { name: name.to_owned(), weight });
+            }
+            servers.push(Server { name, weight: weight as u32, node });
+        }
+        servers.sort_unstable_by_key(|server| (server.name.len(), server.name));
+        match servers.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            Some(pair) => Err(RingError::SameName(pair[0].name.to_owned())),
+            None => Ok(servers),
+        }
     }
-}
-
-/// Positions on the circle.
-const CIRCLE: f64 = 4_294_967_296.0;
-
-/// Where a hash lies on the circle. 2^32 positions are enough: even [`MAX_POINTS`] are 256 positions apart.
-#[inline]
-const fn position(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }
 
 #[cfg(test)]

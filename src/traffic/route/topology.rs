@@ -137,6 +137,12 @@ impl Topology {
         self.ring.owner_of(key)
     }
 
+    /// Whether `key` may be on `node`: it is the owner, or keys are spread at random.
+    #[must_use]
+    pub fn may_own(&self, node: NodeId, key: &[u8]) -> bool {
+        self.ring.may_own(node, key)
+    }
+
     /// The node called `name`.
     #[must_use]
     pub fn by_name(&self, name: &[u8]) -> Option<NodeId> {

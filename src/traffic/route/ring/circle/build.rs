@@ -1,4 +1,4 @@
-//! How a ring is built: names and weights -> points -> arcs -> lines.
+//! How Circlet's own circle is built: names and weights -> points -> arcs -> lines.
 //!
 //! Three steps of plain functions, in the order in which they run: [`sorted_points`] throws and sorts the points,
 //! [`arcs_of`] merges what belongs together, [`index_over`] lays the lines over the arcs. Time is that of the sorting:
@@ -7,17 +7,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::fmt;
-
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Index, LINE, Line, NONE, position};
-
-/// Most nodes of one ring: the last 16-bit number marks a crowded cell.
-pub const MAX_NODES: usize = u16::MAX as usize;
-
-/// Most points of all nodes of one ring together.
-pub const MAX_POINTS: u64 = 1 << 24;
+use super::{
+    super::error::{MAX_NODES, MAX_POINTS, RingError},
+    Index, LINE, Line, NONE, position,
+};
 
 /// Most lines are 2 to the power of this, 8 MB; with more than about 150 nodes lines are crowded, and searched.
 const MAX_LINE_BITS: u32 = 17;
@@ -160,60 +155,3 @@ fn cut(starts: &[u32], bits: u32) -> impl Iterator<Item = (usize, usize)> + '_ {
         (first, arc)
     })
 }
-
-/// Why there is no ring; the Display names the cure.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RingError {
-    /// No node was given.
-    NoNodes,
-    /// More than [`MAX_NODES`] nodes.
-    TooManyNodes(usize),
-    /// `points_per_weight` is 0.
-    NoPoints,
-    /// More than [`MAX_POINTS`] points.
-    TooManyPoints(u64),
-    /// A weight that is not a number above 0.
-    Weight {
-        /// Name of the node.
-        name: String,
-        /// Its weight.
-        weight: f64,
-    },
-    /// A weight so small that the node has no point.
-    TooLight {
-        /// Name of the node.
-        name: String,
-        /// Its weight.
-        weight: f64,
-        /// The weight of one point.
-        least: f64,
-    },
-    /// Two nodes have this name.
-    SameName(String),
-}
-
-impl fmt::Display for RingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoNodes => write!(f, "the ring has no node; give at least one"),
-            Self::TooManyNodes(nodes) => write!(f, "{nodes} nodes are too many for one ring; use at most {MAX_NODES}"),
-            Self::NoPoints => {
-                write!(f, "0 points per weight leave the ring empty; use at least 1 (8192 is the default)")
-            }
-            Self::TooManyPoints(points) => write!(
-                f,
-                "the weights ask for {points} points, the ring holds {MAX_POINTS}; use smaller weights (1 is a normal \
-                 node, decimals are allowed) or fewer points per weight"
-            ),
-            Self::Weight { name, weight } => {
-                write!(f, "weight {weight} of node '{name}' is not above 0; use 1 for a normal node")
-            }
-            Self::TooLight { name, weight, least } => {
-                write!(f, "weight {weight} gives node '{name}' no point on the ring; use at least {least}")
-            }
-            Self::SameName(name) => write!(f, "two nodes are called '{name}'; give each its own name"),
-        }
-    }
-}
-
-impl std::error::Error for RingError {}
