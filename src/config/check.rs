@@ -3,7 +3,7 @@
 //! One row per rule. A rule is silent when one of its options was written wrongly, and it is reported where the
 //! operator wrote something, not at a default. Pure.
 
-use super::{draft::Draft, mistake::Place, nodes, option};
+use super::{Config, Distribution, draft::Draft, mistake::Place, nodes, option};
 
 /// The first option may not be above the second.
 const ORDERED: [(&str, &str); 6] = [
@@ -26,7 +26,39 @@ pub(super) fn apply(draft: &mut Draft) {
         let place = draft.place("admin").or(draft.place("listen")).cloned().unwrap_or(Place::Nowhere);
         draft.mistake(place, format!("admin and listen are both {admin}; give them different ports"));
     }
+    spreading(draft);
     nodes::check(draft);
+}
+
+/// What a distribution does not use may not be set, except to its default, as a whole file says it.
+fn spreading(draft: &mut Draft) {
+    use Distribution::{Ketama, Modula, Xxh3};
+    const USERS: [(&str, &[Distribution], &str); 3] = [
+        ("ring.points", &[Xxh3], "only xxh3 throws points of that number; remove it"),
+        (
+            "ring.hash",
+            &[Ketama, Modula],
+            "only ketama and modula let it be chosen; remove it, or set ring.distribution to one of them",
+        ),
+        (
+            "ring.hash_tag",
+            &[Ketama, Modula],
+            "xxh3 always uses {} and random none; remove it, or set ring.distribution to ketama or modula",
+        ),
+    ];
+    if draft.is_broken("ring.distribution") {
+        return;
+    }
+    let (mut defaults, distribution) = (Config::default(), draft.config.distribution);
+    for (key, users, cure) in USERS {
+        let (Some(row), Some(place)) = (option::row(key), draft.place(key).cloned()) else { continue };
+        let (is, default) = (row.show(&mut draft.config), row.show(&mut defaults));
+        if users.contains(&distribution) || is == default || draft.is_broken(key) {
+            continue;
+        }
+        let is = is.unwrap_or_default();
+        draft.mistake(place, format!("{key} is {is}, but {cure}"));
+    }
 }
 
 fn ordered(draft: &mut Draft, low: &str, high: &str) {
@@ -53,8 +85,6 @@ fn ordered(draft: &mut Draft, low: &str, high: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-
     #[test]
     fn every_rule_names_two_numbers_of_one_unit_and_the_defaults_keep_it() {
         let mut config = Config::default();

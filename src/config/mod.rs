@@ -41,7 +41,11 @@ pub use state::LOCK_FILE;
 
 use crate::traffic::{
     Settings,
-    route::{Address, Node},
+    route::{
+        Address, KeyHash, Node, Ring, Scheme,
+        hash_tag::Tag,
+        ring::{Hashing, RingError},
+    },
 };
 use draft::Draft;
 
@@ -58,14 +62,33 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// How long a stopping Circlet waits for what is in flight.
     pub drain_timeout: Duration,
-    /// Points on the ring of a node of weight 1.
+    /// How keys are spread over the nodes.
+    pub distribution: Distribution,
+    /// Points on the ring of a node of weight 1, with [`Distribution::Xxh3`].
     pub points_per_weight: u32,
+    /// The hash of keys, with [`Distribution::Ketama`] and [`Distribution::Modula`].
+    pub key_hash: KeyHash,
+    /// What encloses the part of a key that is hashed; `None`: keys are hashed whole. `{}` with [`Distribution::Xxh3`].
+    pub hash_tag: Option<Tag>,
     /// What is logged and how.
     pub log: Log,
     /// The Redis nodes; at least one, names and addresses unique.
     pub nodes: Vec<Node>,
     /// What the data plane needs.
     pub traffic: Settings,
+}
+
+/// How keys are spread over the nodes: the kinds of [`Scheme`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Circlet's own ring.
+    Xxh3,
+    /// twemproxy's consistent hashing.
+    Ketama,
+    /// twemproxy's hash modulo the slots.
+    Modula,
+    /// Any node.
+    Random,
 }
 
 /// What is logged and how.
@@ -96,11 +119,37 @@ impl Default for Config {
             admin: Some(Address::Tcp { host: "127.0.0.1".to_owned(), port: 9180 }),
             state: None,
             drain_timeout: Duration::from_secs(10),
+            distribution: Distribution::Xxh3,
             points_per_weight: 8_192,
+            key_hash: KeyHash::Fnv1a64,
+            hash_tag: Some(Tag::BRACES),
             log: Log { filter: "info".to_owned(), format: LogFormat::Human },
             nodes: Vec::new(),
             traffic: Settings { workers, ..Settings::default() },
         }
+    }
+}
+
+impl Config {
+    /// How keys are spread over the nodes.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        let hashing = Hashing { hash: self.key_hash, tag: self.hash_tag };
+        match self.distribution {
+            Distribution::Xxh3 => Scheme::Xxh3 { points_per_weight: self.points_per_weight },
+            Distribution::Ketama => Scheme::Ketama(hashing),
+            Distribution::Modula => Scheme::Modula(hashing),
+            Distribution::Random => Scheme::Random,
+        }
+    }
+
+    /// The ring of the nodes.
+    ///
+    /// # Errors
+    /// None for what [`load`] gave.
+    pub fn ring(&self) -> Result<Ring, RingError> {
+        let nodes: Vec<(&str, f64)> = self.nodes.iter().map(|node| (node.name.as_str(), node.weight)).collect();
+        Ring::of(&nodes, &self.scheme())
     }
 }
 

@@ -11,7 +11,7 @@ use toml::{
 };
 
 use super::{
-    address,
+    Distribution, address,
     draft::{Draft, Raw},
     file::Source,
     mistake::Place,
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::traffic::{
     merge::scan::MAX_NODES,
-    route::{Address, Node, ring::MAX_POINTS},
+    route::{
+        Address, Node,
+        ring::{MAX_POINTS, MAX_WEIGHT, RingError},
+    },
     settings::Password,
 };
 
@@ -174,36 +177,34 @@ fn flag_node(text: &str) -> Result<Node, String> {
     .node()
 }
 
-/// Checks a name: it stands in `INFO name`, in error replies and in the log.
-fn name(text: &str) -> Result<String, String> {
-    /// What `INFO` already means something by.
-    const INFO_SECTIONS: [&str; 20] = [
-        "all",
-        "circlet",
-        "clients",
-        "cluster",
-        "commandstats",
-        "cpu",
-        "debug",
-        "default",
-        "errorstats",
-        "everything",
-        "hotkeys",
-        "keyspace",
-        "keysizes",
-        "latencystats",
-        "memory",
-        "modules",
-        "persistence",
-        "replication",
-        "server",
-        "stats",
-    ];
+/// What `INFO` already means something by, so that `INFO name` would not reach a node of that name.
+const INFO_SECTIONS: [&str; 20] = [
+    "all",
+    "circlet",
+    "clients",
+    "cluster",
+    "commandstats",
+    "cpu",
+    "debug",
+    "default",
+    "errorstats",
+    "everything",
+    "hotkeys",
+    "keyspace",
+    "keysizes",
+    "latencystats",
+    "memory",
+    "modules",
+    "persistence",
+    "replication",
+    "server",
+    "stats",
+];
+
+/// Checks a name: it stands in error replies, in metrics and in the log.
+pub(super) fn name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_NAME || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("use a name of 1 to {MAX_NAME} bytes without white space, such as \"cache-a\""));
-    }
-    if INFO_SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(text)) {
-        return Err("use another name; INFO has a section of this one".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -215,7 +216,15 @@ fn weight(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Whether `INFO name` shows a section of the document instead of the node.
+pub(super) fn is_info_section(name: &str) -> bool {
+    INFO_SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(name))
+}
+
 /// Checks the nodes together: there are some, none stands twice, the ring can hold them, none is Circlet itself.
+///
+/// Names and addresses that twemproxy allows are allowed with its distributions, for there they decide where the keys
+/// are already; what is awkward about them is a risk, and told as one.
 pub(super) fn check(draft: &mut Draft) {
     let nodes = draft.config.nodes.clone();
     let places = draft.node_places.clone();
@@ -226,6 +235,7 @@ pub(super) fn check(draft: &mut Draft) {
         }
         return;
     }
+    let own_ring = draft.config.distribution == Distribution::Xxh3;
     let mut names: HashMap<&str, &Place> = HashMap::new();
     let mut addresses: HashMap<&Address, &Place> = HashMap::new();
     let own: Vec<Address> = draft.config.listen.iter().chain(&draft.config.admin).cloned().collect();
@@ -235,7 +245,12 @@ pub(super) fn check(draft: &mut Draft) {
         if let Some(first) = names.insert(name, place) {
             wrong(format!("two nodes are called {name} (the other: {first}); give each its own name"));
         }
-        if let Some(first) = addresses.insert(address, place) {
+        if own_ring && is_info_section(name) {
+            wrong(format!("a node is called {name}; use another name, INFO has a section of this one"));
+        }
+        if let Some(first) = addresses.insert(address, place)
+            && own_ring
+        {
             wrong(format!(
                 "two nodes have the address {address} (the other: {first}); remove one, or use a weight of 2"
             ));
@@ -244,7 +259,35 @@ pub(super) fn check(draft: &mut Draft) {
             wrong(format!("node {name} has Circlet's own address {address}; give a Redis server's address"));
         }
     }
-    check_points(draft, &nodes, &places);
+    if draft.is_broken("ring.distribution") {
+        return;
+    }
+    if own_ring {
+        check_points(draft, &nodes, &places);
+    } else {
+        check_weights(draft, &nodes, &places);
+    }
+}
+
+/// What twemproxy's distributions want of weights: whole numbers, not too many together.
+fn check_weights(draft: &mut Draft, nodes: &[Node], places: &[Place]) {
+    let mut whole = true;
+    for (node, place) in nodes.iter().zip(places) {
+        let (name, weight) = (&node.name, node.weight);
+        if weight.fract() != 0.0 || weight > f64::from(MAX_WEIGHT) {
+            whole = false;
+            let cure = format!("use a whole number from 1 to {MAX_WEIGHT}, as ketama and modula want it");
+            draft.mistake(place.clone(), format!("weight of node {name} is {weight}; {cure}"));
+        }
+    }
+    // The ring itself knows what fits; equal names are told already.
+    if whole
+        && let Err(error @ (RingError::TooHeavy(_) | RingError::TooManySlots(_) | RingError::TooManyNodes(_))) =
+            draft.config.ring()
+    {
+        let place = places.first().cloned().unwrap_or(Place::Nowhere);
+        draft.mistake(place, error.to_string());
+    }
 }
 
 /// Every node needs a point on the ring, and all of them must fit.

@@ -40,7 +40,7 @@ fn a_wrong_node_flag_is_named_with_its_cure() {
         ("a=127.0.0.1:7001*NaN", "use a number above 0"),
         ("=127.0.0.1:7001", "the name is \"\"; use a name of 1 to 255 bytes"),
         ("a b=127.0.0.1:7001", "without white space"),
-        ("Memory=127.0.0.1:7001", "INFO has a section of this one"),
+        ("Memory=127.0.0.1:7001", "a node is called Memory; use another name, INFO has a section"),
         (long.as_str(), "at most 107 bytes"),
     ] {
         let found = flags(&[text], &[]).unwrap_err();
@@ -116,4 +116,39 @@ fn inline_tables_are_nodes_too() {
     assert_eq!(config.nodes.len(), 2);
     assert_eq!((config.nodes[0].name.as_str(), config.nodes[1].weight), ("a:1", 1.5));
     assert_eq!(config.nodes[1].password, None);
+}
+
+#[test]
+fn twemproxys_distributions_want_whole_weights_and_allow_what_twemproxy_allows() {
+    for distribution in ["ketama", "modula", "random"] {
+        let set = [format!("ring.distribution={distribution}")];
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        // Two names for one server, and a name that INFO has a section of: where keys lie depends on them already.
+        assert!(flags(&["a=127.0.0.1:7001", "b=127.0.0.1:7001*3", "memory=127.0.0.1:7002"], &set).is_ok());
+        let found = flags(&["a=127.0.0.1:7001*1.5", "a=127.0.0.1:7002"], &set).unwrap_err();
+        assert!(found.contains("--node a=127.0.0.1:7001*1.5: weight of node a is 1.5; use a whole number"), "{found}");
+        assert!(found.contains("two nodes are called a"), "{found}");
+    }
+    let heavy = ["a=127.0.0.1:7001*2147483647", "b=127.0.0.1:7002*2147483647", "c=127.0.0.1:7003*2147483647"];
+    assert!(flags(&heavy, &["ring.distribution=ketama"]).unwrap_err().contains("smaller ones in the same proportion"));
+    assert!(flags(&heavy[..1], &["ring.distribution=modula"]).unwrap_err().contains("modula holds 16777216"));
+}
+
+#[test]
+fn what_a_distribution_does_not_use_may_not_be_set() {
+    let node = ["127.0.0.1:7001"];
+    for (set, told) in [
+        (&["ring.hash=md5"][..], "--set ring.hash: ring.hash is \"md5\", but only ketama and modula"),
+        (&["ring.hash_tag=$$"], "--set ring.hash_tag: ring.hash_tag is \"$$\", but xxh3 always uses {}"),
+        (&["ring.distribution=random", "ring.hash_tag=$$"], "random none; remove it"),
+        (&["ring.distribution=ketama", "ring.points=100"], "--set ring.points: ring.points is 100, but only xxh3"),
+    ] {
+        let found = flags(&node, set).unwrap_err();
+        assert!(found.contains(told) && !found.contains('\n'), "{found}");
+    }
+    // A whole file says its defaults too.
+    assert!(flags(&node, &["ring.distribution=ketama", "ring.points=8192", "ring.hash_tag="]).is_ok());
+    assert!(flags(&node, &["ring.hash=fnv1a_64", "ring.hash_tag={}"]).is_ok());
+    let found = flags(&node, &["ring.distribution=ketamma", "ring.hash=md5"]).unwrap_err();
+    assert!(found.ends_with("is \"ketamma\"; use \"xxh3\", \"ketama\", \"modula\", \"random\""), "{found}");
 }

@@ -9,13 +9,13 @@ use std::{fmt, ops::RangeInclusive, path::Path, path::PathBuf, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, LogFormat, address,
+    Config, Distribution, LogFormat, address,
     draft::{Draft, Raw},
     mistake::Place,
     secret, value,
 };
 use crate::traffic::{
-    route::Address,
+    route::{Address, KeyHash, hash_tag::Tag},
     settings::{PartialReads, Password},
 };
 
@@ -51,6 +51,10 @@ enum Kind {
     /// Path of a file with a password; empty for none.
     SecretFile(fn(&mut Config) -> &mut Option<Password>),
     PartialReads(fn(&mut Config) -> &mut PartialReads),
+    Distribution(fn(&mut Config) -> &mut Distribution),
+    KeyHash(fn(&mut Config) -> &mut KeyHash),
+    /// Two bytes; empty for none.
+    HashTag(fn(&mut Config) -> &mut Option<Tag>),
     LogFilter(fn(&mut Config) -> &mut String),
     LogFormat(fn(&mut Config) -> &mut LogFormat),
 }
@@ -76,7 +80,10 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "requirepass_file", kind: Kind::SecretFile(|c| &mut c.traffic.requirepass) },
     Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
     Row { key: "drain_timeout", kind: Kind::Time(|c| &mut c.drain_timeout, 0..=HOUR) },
+    Row { key: "ring.distribution", kind: Kind::Distribution(|c| &mut c.distribution) },
     Row { key: "ring.points", kind: Kind::Count32(|c| &mut c.points_per_weight, 1..=1_048_576) },
+    Row { key: "ring.hash", kind: Kind::KeyHash(|c| &mut c.key_hash) },
+    Row { key: "ring.hash_tag", kind: Kind::HashTag(|c| &mut c.hash_tag) },
     Row { key: "log.filter", kind: Kind::LogFilter(|c| &mut c.log.filter) },
     Row { key: "log.format", kind: Kind::LogFormat(|c| &mut c.log.format) },
     Row { key: "limits.max_bulk", kind: Kind::Size(|c| &mut c.traffic.limits.max_bulk, KB..=MAX_REQUEST) },
@@ -200,6 +207,9 @@ impl Kind {
             Self::PartialReads(at) => {
                 *at(config) = choice(text, &[("error", PartialReads::Error), ("nil", PartialReads::Nil)])?;
             }
+            Self::Distribution(at) => *at(config) = choice(text, &DISTRIBUTIONS)?,
+            Self::KeyHash(at) => *at(config) = choice(text, &KeyHash::NAMES)?,
+            Self::HashTag(at) => *at(config) = value::hash_tag(string()?)?,
             Self::LogFilter(at) => *at(config) = filter(string()?)?,
             Self::LogFormat(at) => {
                 *at(config) = choice(text, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?;
@@ -228,6 +238,9 @@ impl Kind {
                 PartialReads::Error => "error",
                 PartialReads::Nil => "nil",
             }),
+            Self::Distribution(at) => quoted(name_of(*at(config), &DISTRIBUTIONS)),
+            Self::KeyHash(at) => quoted(at(config).name()),
+            Self::HashTag(at) => quoted(&value::show_hash_tag(*at(config))),
             Self::LogFilter(at) => quoted(at(config)),
             Self::LogFormat(at) => quoted(match at(config) {
                 LogFormat::Human => "human",
@@ -235,6 +248,19 @@ impl Kind {
             }),
         })
     }
+}
+
+/// The ways to spread keys.
+const DISTRIBUTIONS: [(&str, Distribution); 4] = [
+    ("xxh3", Distribution::Xxh3),
+    ("ketama", Distribution::Ketama),
+    ("modula", Distribution::Modula),
+    ("random", Distribution::Random),
+];
+
+/// The name of a choice.
+fn name_of<T: Copy + PartialEq>(value: T, choices: &[(&'static str, T)]) -> &'static str {
+    choices.iter().find(|(_, choice)| *choice == value).map_or("", |(name, _)| name)
 }
 
 /// Text as a TOML string.
@@ -249,7 +275,7 @@ fn index(number: u64) -> Result<usize, String> {
 fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        format!("use {}", names.join(" or "))
+        format!("use {}", names.join(if names.len() > 2 { ", " } else { " or " }))
     })
 }
 

@@ -4,6 +4,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use crate::traffic::route::hash_tag::Tag;
+
 /// Units of sizes, largest first: 1 KB is 1024 bytes, as in redis.conf.
 const SIZE_UNITS: [(&str, u64); 4] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
 
@@ -46,6 +48,20 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 && text.len() <= 4 && !text.starts_with('+') => Ok(mode),
         _ => Err("use octal permission bits such as \"660\" (owner and group may connect)".to_owned()),
     }
+}
+
+/// Reads a hash tag: two characters of one byte each, such as `{}`; empty for none.
+pub(super) fn hash_tag(text: &str) -> Result<Option<Tag>, String> {
+    match *text.as_bytes() {
+        [] => Ok(None),
+        [open, close] => Ok(Some(Tag { open, close })),
+        _ => Err("use two characters such as \"{}\", or \"\" for none".to_owned()),
+    }
+}
+
+/// A hash tag as [`hash_tag`] reads it.
+pub(super) fn show_hash_tag(tag: Option<Tag>) -> String {
+    tag.map_or_else(String::new, |tag| String::from_utf8_lossy(&[tag.open, tag.close]).into_owned())
 }
 
 /// A size in the largest unit that divides it.
@@ -120,6 +136,16 @@ mod tests {
             assert!(time(text, &ALL).unwrap_err().contains("\"250ms\""), "{text}");
         }
         assert_eq!(time("1ms", &(10..=60_000)).unwrap_err(), "use \"10ms\" to \"1m\"");
+    }
+
+    #[test]
+    fn hash_tags_are_two_bytes_or_none() {
+        for text in ["", "{}", "$$", "<>", "\"\\", "é"] {
+            assert_eq!(show_hash_tag(hash_tag(text).unwrap()), text);
+        }
+        for text in ["{", "{{}}", "éé"] {
+            assert!(hash_tag(text).unwrap_err().contains("\"{}\""), "{text}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     traffic::{
         command::Table,
-        route::{Address, Epoch, NodeId, Ring, Topology},
+        route::{Address, Epoch, NodeId, Topology},
         worker::{Fleet, Snapshot},
     },
 };
@@ -164,8 +164,7 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
 }
 
 fn topology(config: &Config) -> Result<Topology, StartError> {
-    let weights: Vec<(&str, f64)> = config.nodes.iter().map(|node| (node.name.as_str(), node.weight)).collect();
-    let ring = Ring::build(&weights, config.points_per_weight).map_err(|error| StartError::Ring(error.to_string()))?;
+    let ring = config.ring().map_err(|error| StartError::Ring(error.to_string()))?;
     Ok(Topology { epoch: Epoch(1), nodes: config.nodes.clone(), ring })
 }
 
