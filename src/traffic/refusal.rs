@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::command::Reason;
 use super::resp::encode;
 use super::route::Node;
 
@@ -28,6 +29,8 @@ pub enum Refusal<'a> {
     Pinned(&'a str),
     /// A command that would act on one node only.
     OneNode(&'a str),
+    /// A command that is not for Circlet, for a reason of its own.
+    NotHere(&'a str, Reason),
     /// A command between servers.
     Internal(&'a str),
     /// Cluster commands, while Circlet presents itself as one plain Redis.
@@ -128,6 +131,7 @@ impl Refusal<'_> {
             | Self::Redis(_)
             | Self::Pinned(_)
             | Self::OneNode(_)
+            | Self::NotHere(..)
             | Self::Internal(_)
             | Self::NoCluster
             | Self::ForeignPattern(_) => Kind::Command,
@@ -167,6 +171,7 @@ impl Refusal<'_> {
                 "ERR '{name}' acts on one server and Circlet stands for several; \
                  send it to the node itself (INFO circlet lists the nodes)"
             ),
+            Self::NotHere(name, reason) => format!("ERR '{name}' {}", why_not(*reason)),
             Self::Internal(name) => format!("ERR '{name}' is spoken between servers only and is not passed on"),
             Self::NoCluster => "ERR This instance has cluster support disabled".to_owned(),
             Self::ForeignPattern(name) => format!(
@@ -207,6 +212,45 @@ impl Outcome {
             Self::Harmless => "the command only reads, it is safe to send it again",
             Self::Unknown => "the command may or may not have been executed",
         }
+    }
+}
+
+/// Why a command is not for Circlet, and what does instead; goes on after the command's name.
+fn why_not(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Users => {
+            "is refused: Circlet has one user, 'default', whose password is requirepass in Circlet's configuration; \
+             make users of the nodes at each node (INFO circlet lists them)"
+        }
+        Reason::UsersFile => {
+            "is refused: Circlet has one user, 'default', whose password is requirepass in Circlet's configuration, and \
+             no file of users; load or save the users of a node at the node"
+        }
+        Reason::Save => {
+            "is refused: each node saves its own data when it is configured to; CONFIG SET save reaches all nodes, or \
+             send BGSAVE to each node (INFO circlet lists them)"
+        }
+        Reason::Rewrite => {
+            "is refused: each node rewrites its own append-only file; CONFIG SET auto-aof-rewrite-percentage reaches all \
+             nodes, or send it to each node (INFO circlet lists them)"
+        }
+        Reason::Shutdown => {
+            "is refused: it would stop nodes under Circlet; stop a node at the node itself, and Circlet by SIGTERM"
+        }
+        Reason::Replication => {
+            "is refused: who replicates a node is set up at the node (INFO circlet lists them); to serve keys from \
+             another server, give the node's name its address in Circlet's configuration"
+        }
+        Reason::Migrate => {
+            "is refused: a key that leaves its node is not found any more; copy it with DUMP here and RESTORE there, \
+             then DEL it"
+        }
+        Reason::Module => {
+            "is refused: modules are files on each node's machine; load them there (loadmodule in the node's \
+             configuration), Circlet learns their commands by itself"
+        }
+        // These have refusals of their own.
+        Reason::Pinned | Reason::OneNode | Reason::Cluster | Reason::Internal => "is refused",
     }
 }
 

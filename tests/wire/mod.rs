@@ -1,5 +1,6 @@
 //! Bytes in, bytes out: what a client sees of Circlet on the wire.
 
+mod acl;
 mod commands;
 mod keyspace;
 mod pipelines;

@@ -76,6 +76,11 @@ pub enum Local {
     Select,
     Quit,
     Reset,
+    AclDryrun,
+    AclGetUser,
+    AclList,
+    AclLog,
+    AclUsers,
     /// `ACL WHOAMI`: the client's user as Circlet knows it, not the user Circlet is at the nodes.
     AclWhoAmI,
     Command,
@@ -116,6 +121,22 @@ pub enum Reason {
     Pinned,
     /// Would act on, or tell about, one node only; to be sent to the node itself.
     OneNode,
+    /// Users: Circlet has one, and the nodes' are the nodes'.
+    Users,
+    /// The file of the users, which Circlet has not.
+    UsersFile,
+    /// `SAVE`, `BGSAVE`: each node saves its own data.
+    Save,
+    /// `BGREWRITEAOF`: each node has its own append-only file.
+    Rewrite,
+    /// Would stop the nodes under Circlet.
+    Shutdown,
+    /// Would change who replicates whom behind the ring.
+    Replication,
+    /// Would take keys away from their owner.
+    Migrate,
+    /// Modules are loaded from files of each node's machine.
+    Module,
     /// For Redis Cluster; Circlet's nodes are plain: `ERR This instance has cluster support disabled`.
     Cluster,
     /// Between servers, or for Redis's own tests.
@@ -132,6 +153,11 @@ const LOCALS: &[(&str, Local)] = &[
     ("select", Local::Select),
     ("quit", Local::Quit),
     ("reset", Local::Reset),
+    ("acl-dryrun", Local::AclDryrun),
+    ("acl-getuser", Local::AclGetUser),
+    ("acl-list", Local::AclList),
+    ("acl-log", Local::AclLog),
+    ("acl-users", Local::AclUsers),
     ("acl-whoami", Local::AclWhoAmI),
     ("command", Local::Command),
     ("command-count", Local::CommandCount),
@@ -158,6 +184,22 @@ const LOCALS: &[(&str, Local)] = &[
 /// Words of the `route` column after `session:`.
 const SESSIONS: &[(&str, Session)] = &[("wait", Session::Wait), ("waitaof", Session::Waitaof)];
 
+/// Words of the `route` column after `refuse:`.
+const REASONS: &[(&str, Reason)] = &[
+    ("pinned", Reason::Pinned),
+    ("one-node", Reason::OneNode),
+    ("users", Reason::Users),
+    ("users-file", Reason::UsersFile),
+    ("save", Reason::Save),
+    ("rewrite", Reason::Rewrite),
+    ("shutdown", Reason::Shutdown),
+    ("replication", Reason::Replication),
+    ("migrate", Reason::Migrate),
+    ("module", Reason::Module),
+    ("cluster", Reason::Cluster),
+    ("internal", Reason::Internal),
+];
+
 impl Route {
     /// Reads a word of the `route` column.
     #[must_use]
@@ -167,6 +209,9 @@ impl Route {
         }
         if let Some(session) = word.strip_prefix("session:") {
             return SESSIONS.iter().find(|(name, _)| *name == session).map(|(_, session)| Self::Session(*session));
+        }
+        if let Some(reason) = word.strip_prefix("refuse:") {
+            return REASONS.iter().find(|(name, _)| *name == reason).map(|(_, reason)| Self::Refuse(*reason));
         }
         Some(match word {
             "keys" => Self::Keys,
@@ -186,10 +231,6 @@ impl Route {
             "any" => Self::Any,
             "scan" => Self::Scan,
             "info" => Self::Info,
-            "refuse:pinned" => Self::Refuse(Reason::Pinned),
-            "refuse:one-node" => Self::Refuse(Reason::OneNode),
-            "refuse:cluster" => Self::Refuse(Reason::Cluster),
-            "refuse:internal" => Self::Refuse(Reason::Internal),
             _ => return None,
         })
     }

@@ -299,6 +299,7 @@ impl Core {
             Reason::OneNode => Refusal::OneNode(&row.name),
             Reason::Cluster => Refusal::NoCluster,
             Reason::Internal => Refusal::Internal(&row.name),
+            reason => Refusal::NotHere(&row.name, reason),
         };
         self.refuse(key, &refusal);
     }

@@ -107,7 +107,10 @@ fn routes_are_the_intended_ones() {
         ("command|getkeysandflags", Route::Local(Local::CommandGetKeysAndFlags)),
         ("blpop blmove bzmpop xread", Route::Keys),
         ("wait", Route::Session(Session::Wait)),
-        ("save shutdown replicaof debug migrate swapdb", Route::Refuse(Reason::OneNode)),
+        ("debug swapdb memory|stats", Route::Refuse(Reason::OneNode)),
+        ("save bgsave", Route::Refuse(Reason::Save)),
+        ("replicaof slaveof failover", Route::Refuse(Reason::Replication)),
+        ("acl|setuser acl|deluser", Route::Refuse(Reason::Users)),
         ("cluster cluster|nodes readonly asking", Route::Refuse(Reason::Cluster)),
         ("psync replconf restore-asking pfdebug", Route::Refuse(Reason::Internal)),
     ] {

@@ -1,11 +1,12 @@
 //! Commands that Circlet does more about than pass them on: one file per family.
 //!
 //! ```text
-//!  request ─► Route::Local ──► connection · client · info          answered here, in order, at once
+//!  request ─► Route::Local ──► connection · client · acl · info          answered here, in order, at once
 //!          └► Route::Session ► transaction · blocking · pubsub …    changes what the session is, or takes a lease
 //! ```
 //! Arguments that no node will see are checked as Redis checks them, with its texts. Pure.
 
+mod acl;
 mod blocking;
 mod client;
 mod connection;
@@ -43,7 +44,12 @@ impl Core {
                 self.close_when_done(key, Closed::ByClient);
             }
             Local::Reset => self.reset(key),
-            Local::AclWhoAmI => self.answer(key, |out| encode::bulk(out, b"default")),
+            Local::AclDryrun
+            | Local::AclGetUser
+            | Local::AclList
+            | Local::AclLog
+            | Local::AclUsers
+            | Local::AclWhoAmI => self.acl(key, request, which, table),
             Local::Command
             | Local::CommandCount
             | Local::CommandDocs
