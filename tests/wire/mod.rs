@@ -1,6 +1,7 @@
 //! Bytes in, bytes out: what a client sees of Circlet on the wire.
 
 mod acl;
+mod blocking;
 mod commands;
 mod keyspace;
 mod pipelines;

@@ -71,6 +71,15 @@ impl Reply<'_> {
         }
     }
 
+    /// Appends its bytes to `out`.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Frame(chunk, start, end) => out.extend_from_slice(&chunk[*start..*end]),
+            Self::Bytes(bytes) => out.extend_from_slice(bytes),
+            Self::Rope(rope) => rope.copy_to(out),
+        }
+    }
+
     /// Drops it: nobody takes it. Chunks return to `pool`.
     pub fn discard(self, pool: &mut Pool) {
         if let Self::Rope(rope) = self {

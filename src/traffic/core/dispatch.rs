@@ -139,10 +139,15 @@ impl Core {
 
     /// Puts a request of our own into a pipe; nobody wants its reply.
     pub(super) fn send_unwanted(&mut self, id: PipeId, words: &[&[u8]]) {
+        let entry = Entry::unwanted(self.stamp());
+        self.send_own(id, entry, words);
+    }
+
+    /// Puts a request of our own into a pipe.
+    pub(super) fn send_own(&mut self, id: PipeId, entry: Entry, words: &[&[u8]]) {
         let mut bytes = Vec::new();
         encode::array_header(&mut bytes, words.len());
         words.iter().for_each(|word| encode::bulk(&mut bytes, word));
-        let entry = Entry::unwanted(self.stamp());
         self.put(id, entry, Request { bytes: &bytes, args: &[], blob: None });
     }
 

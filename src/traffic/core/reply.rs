@@ -171,11 +171,10 @@ impl Core {
                     let client =
                         self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation);
                     let wanted = client.is_some();
-                    let complete = aggregate.note(entry.seq, PartState::Replied, |out| match &reply {
-                        _ if !wanted => {}
-                        Reply::Frame(chunk, start, end) => out.extend_from_slice(&chunk[*start..*end]),
-                        Reply::Bytes(bytes) => out.extend_from_slice(bytes),
-                        Reply::Rope(rope) => rope.copy_to(out),
+                    let complete = aggregate.note(entry.seq, PartState::Replied, |out| {
+                        if wanted {
+                            reply.copy_to(out);
+                        }
                     });
                     if let Some(client) = client {
                         client.gathered += reply.len();
@@ -189,6 +188,12 @@ impl Core {
                 reply.discard(&mut self.pool);
             }
             Owner::Nobody => reply.discard(&mut self.pool),
+            Owner::Unblock => {
+                let mut text = Vec::new();
+                reply.copy_to(&mut text);
+                reply.discard(&mut self.pool);
+                self.node_unblocked(entry, &text);
+            }
         }
     }
 
@@ -231,7 +236,7 @@ impl Core {
                     self.finish_aggregate(id);
                 }
             }
-            Owner::Nobody => {}
+            Owner::Nobody | Owner::Unblock => {}
         }
     }
 }

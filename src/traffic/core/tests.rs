@@ -10,6 +10,8 @@ use crate::traffic::{
     settings::PartialReads,
 };
 
+mod leases;
+
 /// A core over nodes a, b and c, with its pipes open, and helpers that play sockets.
 struct World {
     core: Core,

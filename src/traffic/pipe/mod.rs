@@ -66,6 +66,9 @@ pub enum Owner {
     Part,
     /// Nobody's: the reply is dropped.
     Nobody,
+    /// The answer to a CLIENT UNBLOCK of the leased pipe `index`, whose connection has the number `generation`; `seq` is
+    /// 1 for ERROR.
+    Unblock,
 }
 
 /// One request in flight.

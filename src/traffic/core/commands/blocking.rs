@@ -184,11 +184,33 @@ impl Core {
         if pipe.state != State::Ready || pipe.node_client == 0 || self.pipes[shared.index()].state != State::Ready {
             return false;
         }
-        let client = pipe.node_client.to_string();
+        let (client, attempt) = (pipe.node_client.to_string(), pipe.attempt);
         self.pipes[id.index()].soiled = true;
         let how: &[u8] = if error { b"ERROR" } else { b"TIMEOUT" };
-        self.send_unwanted(shared, &[b"CLIENT", b"UNBLOCK", client.as_bytes(), how]);
+        let entry = Entry {
+            index: id.0,
+            generation: attempt,
+            seq: u32::from(error),
+            owner: Owner::Unblock,
+            ..Entry::unwanted(self.now_us as u32)
+        };
+        self.send_own(shared, entry, &[b"CLIENT", b"UNBLOCK", client.as_bytes(), how]);
         true
+    }
+
+    /// What the node said to CLIENT UNBLOCK. The two connections are not ordered: when the blocking command has not
+    /// come to its turn yet there is nobody to unblock, and the node is told again.
+    pub(in crate::traffic::core) fn node_unblocked(&mut self, entry: Entry, reply: &[u8]) {
+        let id = PipeId(entry.index);
+        let pipe = &self.pipes[id.index()];
+        let waits = pipe.inflight.back().is_some_and(|last| last.waits);
+        if reply == b":1\r\n" || pipe.attempt != entry.generation || !waits {
+            return;
+        }
+        if reply != b":0\r\n" || !self.tell_node_to_unblock(id, entry.seq == 1) {
+            // It will not be told (ACL): the connection is all that can be taken from it.
+            self.close_lease(id);
+        }
     }
 
     fn answer_unblocked(&mut self, key: ClientKey, seq: u32, error: bool) {
