@@ -72,6 +72,36 @@ fn numbers_move_with_what_happens() {
 }
 
 #[test]
+fn each_command_has_its_numbers() {
+    let cluster = Cluster::start();
+    let circlet = &cluster.circlet;
+    let value =
+        |name: &str, labels: &str| circlet.metric(&format!("circlet_command_{name}{{{labels}}}")).unwrap_or(0.0);
+    let mut client = cluster.client();
+    let (one, other) = (cluster.key_on(0, 0), cluster.key_on(1, 0));
+    client.expect(&format!("SET {one} v"), "+OK\r\n");
+    for _ in 0..10 {
+        client.ask(&format!("GET {one}"));
+        client.ask(&format!("MGET {one} {other}"));
+    }
+    client.ask(&format!("LPUSH {one} v"));
+    client.ask("GET");
+    client.ask("CLIENT GETNAME");
+    client.ask("nosuch");
+    until_true("calls", || value("calls_total", "command=\"client|getname\"") == 1.0);
+    assert_eq!(value("calls_total", "command=\"get\""), 11.0);
+    assert_eq!(value("errors_total", "command=\"get\",kind=\"command\""), 1.0);
+    assert_eq!(value("errors_total", "command=\"lpush\",kind=\"node\""), 1.0);
+    assert_eq!(value("duration_seconds_count", "command=\"get\""), 10.0);
+    // What was split counts once.
+    assert_eq!(value("duration_seconds_count", "command=\"mget\""), 10.0);
+    assert_eq!(value("own_seconds_count", "command=\"mget\""), 10.0);
+    assert!(value("duration_seconds_sum", "command=\"set\"") > 0.0);
+    assert!(value("own_seconds_sum", "command=\"get\"") > 0.0);
+    assert_eq!(circlet.metric("circlet_command_duration_seconds_count{command=\"client|getname\"}"), None);
+}
+
+#[test]
 fn the_text_is_what_prometheus_reads() {
     let cluster = Cluster::start();
     cluster.client().expect("SET k v", "+OK\r\n");

@@ -195,6 +195,7 @@ fn views(fleet: &Arc<Fleet>, board: Arc<Board>, draining: &Arc<AtomicBool>) -> a
         telemetry.render(&View {
             topology: &topology,
             workers: metrics_fleet.published(),
+            commands: metrics_fleet.journal().commands(),
             sessions: metrics_fleet.sessions(),
             refused: metrics_fleet.refused(),
         })

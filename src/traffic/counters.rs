@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::refusal::Kind;
+use super::{observe::Tallies, refusal::Kind};
 
 /// Number of latency buckets: bucket `i` holds latencies below `2^(i+4)` µs, the last one everything above.
 pub const LATENCY_BUCKETS: usize = 21;
@@ -15,6 +15,13 @@ pub const LATENCY_BUCKETS: usize = 21;
 #[must_use]
 pub fn latency_bound_us(bucket: usize) -> Option<u64> {
     (bucket + 1 < LATENCY_BUCKETS).then(|| 1 << (bucket + 4))
+}
+
+/// The latency bucket of `us` µs.
+#[must_use]
+#[inline]
+pub fn latency_bucket(us: u32) -> usize {
+    ((32 - (us >> 4).leading_zeros()) as usize).min(LATENCY_BUCKETS - 1)
 }
 
 /// Why a session ended.
@@ -92,6 +99,8 @@ pub struct Counters {
     pub blocked: u64,
     /// Per node.
     pub nodes: Vec<NodeCounters>,
+    /// Per command; published through the [`super::observe::Journal`].
+    pub commands: Tallies,
 }
 
 /// What a worker counts per node.
@@ -124,8 +133,7 @@ pub struct NodeCounters {
 impl NodeCounters {
     /// Counts one reply that took `us` µs.
     pub fn observe(&mut self, us: u32) {
-        let bucket = (32 - (us >> 4).leading_zeros()) as usize;
-        self.latency[bucket.min(LATENCY_BUCKETS - 1)] += 1;
+        self.latency[latency_bucket(us)] += 1;
         self.latency_sum_us += u64::from(us);
     }
 }
@@ -146,6 +154,7 @@ impl Counters {
             leased: 0,
             blocked: 0,
             nodes: vec![NodeCounters::default(); nodes],
+            commands: Tallies::default(),
         }
     }
 }

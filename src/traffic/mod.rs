@@ -16,8 +16,8 @@
 //! * [`route`]: hash tag, ring, topology.
 //! * [`pipe`]: connections to nodes and what is in flight on them.
 //! * [`merge`]: replies of several nodes become one.
-//! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured.
-//!   [`settings`]: bounds.
+//! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured;
+//!   [`observe`]: of single commands. [`settings`]: bounds.
 //!
 //! Nothing here names `control`.
 
@@ -26,6 +26,7 @@ pub mod command;
 pub mod core;
 pub mod counters;
 pub mod merge;
+pub mod observe;
 pub mod outbox;
 pub mod pipe;
 pub mod refusal;

@@ -9,7 +9,7 @@ use std::{
 use super::{
     View,
     process::Process,
-    rows::{NODE_LATENCY, PROCESS_CPU, row},
+    rows::{COMMAND_DURATION, COMMAND_OWN, NODE_LATENCY, PROCESS_CPU, row},
     scrape::sum,
 };
 use crate::traffic::counters::{LATENCY_BUCKETS, latency_bound_us};
@@ -18,24 +18,46 @@ use crate::traffic::counters::{LATENCY_BUCKETS, latency_bound_us};
 pub(super) fn latency(view: &View<'_>, out: &mut String) {
     head(out, NODE_LATENCY, "histogram");
     for (index, node) in view.topology.nodes.iter().enumerate() {
-        let node_label = Label(&node.name);
-        // Buckets are cumulative, and the count is the last of them: read once, they agree.
-        let mut count = 0;
-        for bucket in 0..LATENCY_BUCKETS {
-            count += sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
-            match latency_bound_us(bucket) {
-                Some(us) => line(
-                    out,
-                    format_args!("{NODE_LATENCY}_bucket{{node=\"{node_label}\",le=\"{}\"}} {count}", Seconds(us)),
-                ),
-                None => line(out, format_args!("{NODE_LATENCY}_bucket{{node=\"{node_label}\",le=\"+Inf\"}} {count}")),
-            }
-        }
+        let bucket = |bucket: usize| sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
         let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
-        line(out, format_args!("{NODE_LATENCY}_sum{{node=\"{node_label}\"}} {}", Seconds(sum_us)));
-        line(out, format_args!("{NODE_LATENCY}_count{{node=\"{node_label}\"}} {count}"));
+        histogram(out, NODE_LATENCY, "node", &node.name, &std::array::from_fn(bucket), sum_us);
     }
     out.push('\n');
+}
+
+/// Appends each command's histogram of the nodes' part, and Circlet's own part.
+pub(super) fn commands(view: &View<'_>, out: &mut String) {
+    let answered = || view.commands.iter().filter(|(_, tally)| tally.answered() > 0);
+    head(out, COMMAND_DURATION, "histogram");
+    for (name, tally) in answered() {
+        histogram(out, COMMAND_DURATION, "command", name, &tally.latency, tally.latency_sum_us);
+    }
+    out.push('\n');
+    head(out, COMMAND_OWN, "summary");
+    for (name, tally) in answered() {
+        let command = Label(name);
+        line(out, format_args!("{COMMAND_OWN}_sum{{command=\"{command}\"}} {}", Seconds(tally.own_us)));
+        line(out, format_args!("{COMMAND_OWN}_count{{command=\"{command}\"}} {}", tally.left));
+    }
+    out.push('\n');
+}
+
+/// Appends one histogram of `metric`, for one value of its only label.
+fn histogram(out: &mut String, metric: &str, label: &str, value: &str, buckets: &[u64; LATENCY_BUCKETS], sum_us: u64) {
+    let value = Label(value);
+    // Buckets are cumulative, and the count is the last of them: read once, they agree.
+    let mut count = 0;
+    for (bucket, here) in buckets.iter().enumerate() {
+        count += here;
+        match latency_bound_us(bucket) {
+            Some(us) => {
+                line(out, format_args!("{metric}_bucket{{{label}=\"{value}\",le=\"{}\"}} {count}", Seconds(us)));
+            }
+            None => line(out, format_args!("{metric}_bucket{{{label}=\"{value}\",le=\"+Inf\"}} {count}")),
+        }
+    }
+    line(out, format_args!("{metric}_sum{{{label}=\"{value}\"}} {}", Seconds(sum_us)));
+    line(out, format_args!("{metric}_count{{{label}=\"{value}\"}} {count}"));
 }
 
 /// Appends the processor time.

@@ -8,7 +8,7 @@
 //!
 //! Workers count in plain numbers and never touch a metric; a scrape adds them up. Names and help come from the rows in
 //! [`rows`]. Histograms are written here and not by the recorder: the recorder keeps every single observation until the
-//! next scrape, whereas the workers have counted them into buckets already. Bounded by the number of nodes. Io: only
+//! next scrape, whereas the workers have counted them into buckets already. Bounded by the number of nodes and commands. Io: only
 //! `process` reads anything.
 
 mod exposition;
@@ -24,7 +24,7 @@ use std::{
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::traffic::{counters::Published, route::Topology};
+use crate::traffic::{counters::Published, observe::Tally, route::Topology};
 use process::Process;
 
 /// What one scrape looks at.
@@ -34,6 +34,8 @@ pub struct View<'a> {
     pub topology: &'a Topology,
     /// Every worker's numbers.
     pub workers: &'a [Arc<Published>],
+    /// Every command that was called, with its numbers.
+    pub commands: Vec<(String, Tally)>,
     /// Clients connected now.
     pub sessions: usize,
     /// Clients refused because there were too many.
@@ -71,12 +73,14 @@ impl Telemetry {
         let process = Process::read();
         metrics::with_local_recorder(&self.recorder, || {
             scrape::circlet(view, self.started);
+            scrape::commands(view);
             scrape::nodes(view);
             if let Some(process) = &process {
                 scrape::process(process);
             }
         });
         let mut text = self.handle.render();
+        exposition::commands(view, &mut text);
         exposition::latency(view, &mut text);
         if let Some(process) = &process {
             exposition::cpu(process, &mut text);

@@ -13,6 +13,8 @@ pub enum Kind {
     Gauge,
     /// Counts by size; written by `exposition`, unknown to the recorder.
     Histogram,
+    /// Count and sum; written by `exposition`.
+    Summary,
     /// A counter with a fraction; written by `exposition`, since the recorder's counters are whole.
     Seconds,
 }
@@ -45,6 +47,10 @@ rows! {
     WORKERS = "circlet_workers", Gauge, "Worker threads.";
     REQUESTS = "circlet_requests_total", Counter, "Requests read from clients.";
     ERRORS = "circlet_errors_total", Counter, "Error replies to clients by kind; kind node: passed on from a node, all others: given by Circlet itself.";
+    COMMAND_CALLS = "circlet_command_calls_total", Counter, "Times that clients gave the command; sub-commands as container|sub.";
+    COMMAND_ERRORS = "circlet_command_errors_total", Counter, "Error replies to the command by kind, as in circlet_errors_total.";
+    COMMAND_DURATION = "circlet_command_duration_seconds", Histogram, "The nodes' part of the command: from sending it to the whole reply, of what was split to the last one. Commands that wait at a node, such as BLPOP, are left out.";
+    COMMAND_OWN = "circlet_command_own_seconds", Summary, "Circlet's own part of the command: what it was held back before it was sent, and from the reply's arrival until it was written.";
     SESSIONS = "circlet_sessions", Gauge, "Clients connected now.";
     SESSIONS_OPENED = "circlet_sessions_opened_total", Counter, "Clients accepted.";
     SESSIONS_CLOSED = "circlet_sessions_closed_total", Counter, "Clients gone, by reason.";
@@ -80,7 +86,7 @@ pub fn describe() {
         match row.kind {
             Kind::Counter => describe_counter!(row.name, row.help),
             Kind::Gauge => describe_gauge!(row.name, row.help),
-            Kind::Histogram | Kind::Seconds => {}
+            Kind::Histogram | Kind::Summary | Kind::Seconds => {}
         }
     }
 }

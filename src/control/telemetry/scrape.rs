@@ -13,9 +13,10 @@ use super::{
     View,
     process::Process,
     rows::{
-        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, ERRORS, LEASED, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES,
-        NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE, NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY,
-        REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED, SESSIONS_REFUSED, START_TIME, WORKERS,
+        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, LEASED, NODE_BYTES,
+        NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE, NODE_TIMEOUTS,
+        NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED, SESSIONS_REFUSED,
+        START_TIME, WORKERS,
     },
 };
 use crate::traffic::{
@@ -58,6 +59,17 @@ pub(super) fn circlet(view: &View<'_>, started: f64) {
     gauge!(BUFFERED).set(float(total(|worker| &worker.buffered)));
     gauge!(BLOCKED).set(float(total(|worker| &worker.blocked)));
     gauge!(LEASED).set(float(total(|worker| &worker.leased)));
+}
+
+/// What concerns single commands.
+pub(super) fn commands(view: &View<'_>) {
+    for (name, tally) in &view.commands {
+        counter!(COMMAND_CALLS, "command" => name.clone()).absolute(tally.calls);
+        let refusals = refusal::Kind::ALL.iter().zip(&tally.refusals).map(|(kind, count)| (kind.label(), *count));
+        for (kind, count) in refusals.chain([("node", tally.node_errors)]).filter(|(_, count)| *count > 0) {
+            counter!(COMMAND_ERRORS, "command" => name.clone(), "kind" => kind).absolute(count);
+        }
+    }
 }
 
 /// What concerns single nodes.

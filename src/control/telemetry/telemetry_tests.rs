@@ -29,10 +29,42 @@ fn worker(fill: impl Fn(&mut Counters)) -> Arc<Published> {
     Arc::new(published)
 }
 
+/// GET, called three times and answered once; a sub-command, refused once.
+fn commands() -> Vec<(String, Tally)> {
+    let mut get = Tally { calls: 3, latency_sum_us: 20, left: 1, own_us: 7, ..Tally::default() };
+    get.latency[1] = 1;
+    get.node_errors = 2;
+    let mut kill = Tally { calls: 1, ..Tally::default() };
+    kill.refusals[refusal::Kind::Command as usize] = 1;
+    vec![("get".to_owned(), get), ("client|kill".to_owned(), kill)]
+}
+
+#[test]
+fn commands_have_their_own_numbers() {
+    let text = text_of(&[]);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("circlet_command_calls_total{command=\"get\"}", 3.0),
+        ("circlet_command_calls_total{command=\"client|kill\"}", 1.0),
+        ("circlet_command_errors_total{command=\"get\",kind=\"node\"}", 2.0),
+        ("circlet_command_errors_total{command=\"client|kill\",kind=\"command\"}", 1.0),
+        ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"0.000016\"}", 0.0),
+        ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"0.000032\"}", 1.0),
+        ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"+Inf\"}", 1.0),
+        ("circlet_command_duration_seconds_sum{command=\"get\"}", 0.000_020),
+        ("circlet_command_own_seconds_sum{command=\"get\"}", 0.000_007),
+        ("circlet_command_own_seconds_count{command=\"get\"}", 1.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
+    }
+    assert!(!text.contains("duration_seconds_bucket{command=\"client|kill"), "it has no node's part");
+    assert!(!text.contains("circlet_command_errors_total{command=\"get\",kind=\"command\"}"), "only what happened");
+}
+
 fn text_of(workers: &[Arc<Published>]) -> String {
     let topology = topology(&["a", "b"]);
     let telemetry = Telemetry::new(UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000));
-    telemetry.render(&View { topology: &topology, workers, sessions: 5, refused: 2 })
+    telemetry.render(&View { topology: &topology, workers, commands: commands(), sessions: 5, refused: 2 })
 }
 
 /// `name{labels}` -> value; fails on lines that are neither sample nor comment.
@@ -122,6 +154,7 @@ fn every_family_has_its_row_and_every_row_its_family() {
             Kind::Counter | Kind::Seconds => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
         };
         assert!(described.contains(row.name), "{} has no help", row.name);
         assert_eq!(typed.get(row.name), Some(&kind), "{}", row.name);
@@ -137,7 +170,7 @@ fn a_second_scrape_repeats_nothing() {
     let topology = topology(&["a", "b"]);
     let workers = [worker(|c| c.requests = 10)];
     let telemetry = Telemetry::new(UNIX_EPOCH);
-    let view = View { topology: &topology, workers: &workers, sessions: 1, refused: 0 };
+    let view = View { topology: &topology, workers: &workers, commands: commands(), sessions: 1, refused: 0 };
     assert_eq!(samples(&telemetry.render(&view))["circlet_requests_total"], 10.0);
     let again = telemetry.render(&view);
     assert_eq!(samples(&again)["circlet_requests_total"], 10.0);

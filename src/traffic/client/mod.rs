@@ -14,7 +14,7 @@ pub mod special;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use registry::{Names, Record, Registry};
+pub use registry::{NO_COMMAND, Names, Record, Registry};
 pub use slots::{Reply, Slots};
 pub use special::{Blocked, Modes, Special};
 
@@ -98,6 +98,8 @@ pub struct Client {
     pub pause: Pause,
     /// No more requests are taken; the session ends when all replies are written.
     pub closing: Option<Closed>,
+    /// Since when a full pipe holds its next request back, µs of the worker's clock; 0: none does.
+    pub held_since_us: u64,
     /// Row id of its last command.
     pub last_command: u32,
     /// Bytes of the largest single reply among those owed; one reply may pass the hard limit.
@@ -129,6 +131,7 @@ impl Client {
             dirty: false,
             pause: Pause::No,
             closing: None,
+            held_since_us: 0,
             last_command: registry::NO_COMMAND,
             largest: 0,
             growing: (0, 0),
@@ -136,6 +139,12 @@ impl Client {
             modes: Modes::default(),
             special: None,
         }
+    }
+
+    /// Row of its last command, as entries carry it.
+    #[must_use]
+    pub fn command_row(&self) -> u16 {
+        self.last_command as u16
     }
 
     /// Reply bytes that the client has not taken yet.

@@ -113,6 +113,7 @@ impl Core {
             seq,
             sent_us: self.stamp(),
             replay: 0,
+            row: row.id,
             owner: Owner::Client,
             reads: row.is_read(),
             retried: false,
@@ -291,7 +292,7 @@ impl Core {
             }
         }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
-        let seq = client.open_slot();
+        let (seq, row) = (client.open_slot(), client.command_row());
         let (id, generation) = self.new_aggregate(key, seq, kind, proto, reads);
         self.aggregates[id].order.extend_from_slice(&cut.order);
         let sent_us = self.stamp();
@@ -305,6 +306,7 @@ impl Core {
                         seq: part as u32,
                         sent_us,
                         replay: 0,
+                        row,
                         owner: Owner::Part,
                         reads,
                         retried: false,
@@ -316,6 +318,7 @@ impl Core {
                     let topology = std::sync::Arc::clone(&self.snapshot.topology);
                     let refusal = Refusal::NodeDown(topology.node(*node), &why);
                     self.counters.refusals[refusal.kind() as usize] += 1;
+                    self.counters.commands.refused(row, refusal.kind());
                     self.aggregates[id].note(part as u32, PartState::Failed, |out| refusal.write(out));
                 }
             }

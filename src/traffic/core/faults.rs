@@ -87,7 +87,8 @@ impl Core {
         let stamp = now_us as u32;
         for entry in &mut pipe.inflight {
             // What waited for the connection is sent now; its time begins.
-            entry.sent_us = stamp;
+            let held_us = stamp.wrapping_sub(std::mem::replace(&mut entry.sent_us, stamp));
+            self.counters.commands.held(entry.row, u64::from(held_us));
         }
         let node = pipe.node;
         let waiting = !pipe.out.is_empty();
@@ -160,9 +161,9 @@ impl Core {
                 }
                 let mut again = Vec::new();
                 for entry in entries {
-                    let request = replay.take(entry.replay as usize);
+                    let request = replay.take(usize::from(entry.replay));
                     let begun = std::mem::take(&mut begun);
-                    if !hopeless && !begun && entry.replay > 0 {
+                    if !hopeless && !begun && entry.may_repeat() {
                         again.push((entry, request));
                     } else {
                         self.fail_lost(entry, node, why);

@@ -17,6 +17,7 @@ mod faults;
 mod intercept;
 mod lease;
 mod message;
+mod observe;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use super::{
     command::Table,
     counters::{Closed, Counters},
     merge::Aggregate,
+    observe::Journal,
     pipe::{Pipe, PipeId, chunk::Pool},
     resp::{Proto, request::Scanner},
     route::{NodeId, Topology},
@@ -133,6 +135,10 @@ pub struct Core {
     idle_partials: Vec<Box<Partial>>,
     pool: Pool,
     counters: Counters,
+    /// What is looked at more closely.
+    watch: observe::Watch,
+    /// What all workers measure of commands.
+    journal: Arc<Journal>,
     /// µs since the process started.
     now_us: u64,
     /// Bytes that aggregates hold for sessions.
@@ -154,6 +160,7 @@ impl Core {
     #[must_use]
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, registry: Arc<Registry>, index: usize, seed: u64) -> Self {
         let nodes = snapshot.topology.nodes.len();
+        let journal = Arc::new(Journal::new(settings.workers));
         Self {
             settings,
             snapshot,
@@ -169,6 +176,8 @@ impl Core {
             idle_partials: Vec::new(),
             pool: Pool::default(),
             counters: Counters::new(nodes),
+            watch: observe::Watch::default(),
+            journal,
             now_us: 0,
             gathered: 0,
             others_held: 0,

@@ -103,9 +103,14 @@ impl Core {
         let pipe = &mut self.pipes[id.index()];
         let Some(entry) = pipe.answered() else { return false };
         let counters = &mut self.counters.nodes[pipe.node.index()];
-        counters.observe((self.now_us as u32).wrapping_sub(entry.sent_us));
+        let us = (self.now_us as u32).wrapping_sub(entry.sent_us);
+        counters.observe(us);
         if kind == b'-' || kind == b'!' {
             self.counters.node_errors += 1;
+            self.counters.commands.node_failed(entry.row);
+        }
+        if entry.owner == Owner::Client && !entry.waits {
+            self.counters.commands.answered(entry.row, us, self.now_us);
         }
         let ends = pipe.ends && pipe.inflight.is_empty();
         if pipe.begun.is_empty() && !pipe.streaming {
@@ -182,6 +187,10 @@ impl Core {
                         client.largest = client.largest.max(aggregate.replied());
                     }
                     if complete {
+                        if !entry.waits {
+                            let us = (self.now_us as u32).wrapping_sub(entry.sent_us);
+                            self.counters.commands.answered(entry.row, us, self.now_us);
+                        }
                         self.finish_aggregate(id);
                     }
                 }
@@ -211,6 +220,7 @@ impl Core {
     /// There will be no reply to `entry`: the refusal takes its place.
     pub(super) fn fail(&mut self, entry: Entry, refusal: &Refusal<'_>) {
         self.counters.refusals[refusal.kind() as usize] += 1;
+        self.counters.commands.refused(entry.row, refusal.kind());
         match entry.owner {
             Owner::Client => {
                 let key = ClientKey { index: entry.index, generation: entry.generation };

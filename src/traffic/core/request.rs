@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::{Core, Todo};
 use crate::traffic::{
-    client::{ClientKey, Partial, Pause},
+    client::{Client, ClientKey, NO_COMMAND, Partial, Pause},
     command::{Found, Local, Reason, Route, Row},
     counters::Closed,
+    observe::tally::NO_ROW,
     pipe::PipeId,
     refusal::Refusal,
     resp::{
@@ -95,7 +96,10 @@ impl Core {
             && client.pause == Pause::No
             && let Some(partial) = client.partial.take()
         {
+            let since_us = std::mem::take(&mut client.held_since_us);
+            self.watch_held(since_us);
             self.continue_partial(key, partial);
+            self.watch_held(0);
         }
     }
 
@@ -255,6 +259,25 @@ impl Core {
             Found::UnknownSub(container) => return self.unknown_sub(key, request, container),
             Found::Unknown => return self.unknown(key, request),
         };
+        let taken = self.known(key, request, row, table);
+        if taken == Taken::Yes {
+            self.counters.commands.called(row.id);
+            if self.watch.any() {
+                self.watched(key, row);
+            }
+        }
+        taken
+    }
+
+    /// One request whose command is known: checked as Redis checks it, and sent, answered or refused.
+    #[inline]
+    fn known(
+        &mut self,
+        key: ClientKey,
+        request: Request<'_>,
+        row: &Row,
+        table: &crate::traffic::command::Table,
+    ) -> Taken {
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         client.last_command = u32::from(row.id);
         let may_pass = client.authenticated || is_open_to_all(row);
@@ -306,6 +329,7 @@ impl Core {
 
     /// A subcommand that neither the table nor a node has.
     fn unknown_sub(&mut self, key: ClientKey, request: Request<'_>, container: &Row) -> Taken {
+        self.forget_command(key);
         let command = container.name.to_ascii_uppercase();
         self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
         Taken::Yes
@@ -313,6 +337,7 @@ impl Core {
 
     /// A command that neither the table nor a node has.
     fn unknown(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
+        self.forget_command(key);
         // Redis prints arguments until about 128 bytes are used up.
         let mut shown = String::new();
         for index in 1..request.args.len() {
@@ -325,6 +350,13 @@ impl Core {
         }
         self.refuse(key, &Refusal::UnknownCommand(request.arg(0), &shown));
         Taken::Yes
+    }
+
+    /// As in Redis, what is no command is no last command either.
+    fn forget_command(&mut self, key: ClientKey) {
+        if let Some(client) = self.client_mut(key) {
+            client.last_command = NO_COMMAND;
+        }
     }
 
     /// Answers the session's next request with what `write` appends.
@@ -347,13 +379,17 @@ impl Core {
     /// Answers the session's next request with a refusal.
     pub(super) fn refuse(&mut self, key: ClientKey, refusal: &Refusal<'_>) {
         self.counters.refusals[refusal.kind() as usize] += 1;
+        let row = self.client(key).map_or(NO_ROW, Client::command_row);
+        self.counters.commands.refused(row, refusal.kind());
         self.answer(key, |out| refusal.write(out));
     }
 
     /// The session goes on when this pipe has room.
     fn wait_for(&mut self, key: ClientKey, pipe: PipeId) {
+        let since_us = self.now_us - self.held_us();
         if let Some(client) = self.client_mut(key) {
             client.pause = Pause::Pipe;
+            client.held_since_us = since_us;
             self.pipes[pipe.index()].waiting.push(key);
         }
     }

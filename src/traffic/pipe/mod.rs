@@ -26,6 +26,7 @@ pub use replay::Replay;
 
 use super::{
     client::ClientKey,
+    observe::tally::NO_ROW,
     outbox::Outbox,
     resp::{Proto, reply::ReplyScanner},
     route::NodeId,
@@ -45,6 +46,9 @@ impl PipeId {
 
 /// Reads longer than this are not kept for a second try.
 pub const REPLAY_BELOW: usize = 16 << 10;
+
+/// So many bytes of a request that is not sent twice are kept, for the log of slow requests.
+pub const SHOWN: usize = 512;
 
 /// Whose a pipe is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +86,10 @@ pub struct Entry {
     pub seq: u32,
     /// When it was handed to the pipe: µs of the worker's clock, wrapping.
     pub sent_us: u32,
-    /// Bytes of it in `replay`; 0: it must not be sent twice.
-    pub replay: u32,
+    /// Bytes of it in `replay`: all of a read that may be sent twice, the first ones of anything else.
+    pub replay: u16,
+    /// The command's row, or [`NO_ROW`].
+    pub row: u16,
     /// What `index` means.
     pub owner: Owner,
     /// It only reads.
@@ -104,11 +110,18 @@ impl Entry {
             seq: 0,
             sent_us,
             replay: 0,
+            row: NO_ROW,
             owner: Owner::Nobody,
             reads: false,
             retried: true,
             waits: false,
         }
+    }
+
+    /// Whether it may be sent once more, with the bytes that `replay` has of it.
+    #[must_use]
+    pub fn may_repeat(&self) -> bool {
+        self.reads && !self.retried && self.replay > 0
     }
 }
 
@@ -157,7 +170,7 @@ pub struct Pipe {
     pub out: Outbox,
     /// Requests in flight, oldest first.
     pub inflight: VecDeque<Entry>,
-    /// The bytes of those that may be sent again, in their order.
+    /// Their bytes as far as they are kept, in their order.
     pub replay: Replay,
     /// Where the reply under way ends.
     pub scanner: ReplyScanner,
@@ -206,23 +219,31 @@ impl Pipe {
         }
     }
 
-    /// Puts a request at the end of the queue: `entry` and, if it may be sent twice, a copy of its bytes.
+    /// Puts a request at the end of the queue: `entry` and a copy of its bytes, all of them if it may be sent twice.
     #[inline]
     pub fn enqueue(&mut self, mut entry: Entry, request: &[u8]) {
-        if entry.reads && !entry.retried && request.len() < REPLAY_BELOW {
-            entry.replay = request.len() as u32;
-            self.replay.push(request);
+        let mut kept = request;
+        if !(entry.reads && request.len() < REPLAY_BELOW) && request.len() > SHOWN {
+            kept = &request[..SHOWN];
+            entry.retried = true;
         }
+        entry.replay = kept.len() as u16;
+        self.replay.push(kept);
         self.inflight.push_back(entry);
+    }
+
+    /// The entry whose reply comes next, and its bytes as far as they are kept.
+    #[must_use]
+    pub fn front(&self) -> Option<(Entry, &[u8])> {
+        let entry = *self.inflight.front()?;
+        Some((entry, self.replay.front(usize::from(entry.replay))))
     }
 
     /// Takes the entry whose reply is complete.
     #[inline]
     pub fn answered(&mut self) -> Option<Entry> {
         let entry = self.inflight.pop_front()?;
-        if entry.replay > 0 {
-            self.replay.skip(entry.replay as usize);
-        }
+        self.replay.skip(usize::from(entry.replay));
         Some(entry)
     }
 
@@ -267,26 +288,28 @@ mod tests {
     }
 
     #[test]
-    fn only_short_first_tries_of_reads_are_kept_for_a_second_try() {
-        let entry = Entry {
-            index: 0,
-            generation: 0,
-            seq: 0,
-            sent_us: 0,
-            replay: 0,
-            owner: Owner::Client,
-            reads: true,
-            retried: false,
-            waits: false,
-        };
+    fn an_entry_stays_small() {
+        assert_eq!(size_of::<Entry>(), 24);
+    }
+
+    #[test]
+    fn only_short_first_tries_of_reads_are_kept_for_a_second_try_and_something_of_everything() {
+        let read = Entry { row: 1, owner: Owner::Client, reads: true, retried: false, ..Entry::unwanted(0) };
         let mut pipe = Pipe::new(NodeId(0), 0, Proto::Resp2);
-        pipe.enqueue(entry, b"GET a");
-        pipe.enqueue(Entry { reads: false, ..entry }, b"SET a");
-        pipe.enqueue(Entry { retried: true, ..entry }, b"GET b");
-        pipe.enqueue(entry, &[b'x'; REPLAY_BELOW]);
-        assert_eq!(pipe.replay.len(), 5);
-        assert_eq!(pipe.answered().map(|e| e.replay), Some(5));
+        let long = [b'x'; REPLAY_BELOW];
+        pipe.enqueue(read, b"GET a");
+        pipe.enqueue(Entry { reads: false, ..read }, b"SET a");
+        pipe.enqueue(Entry { reads: false, ..read }, &long);
+        pipe.enqueue(Entry { retried: true, ..read }, b"GET b");
+        pipe.enqueue(read, &long);
+        pipe.enqueue(read, &long[1..]);
+        let mut seen = Vec::new();
+        while let Some((entry, kept)) = pipe.front() {
+            seen.push((entry.may_repeat(), kept.len()));
+            assert!(pipe.answered().is_some());
+        }
+        let expected = [(true, 5), (false, 5), (false, SHOWN), (false, 5), (false, SHOWN), (true, REPLAY_BELOW - 1)];
+        assert_eq!(seen, expected);
         assert!(pipe.replay.is_empty());
-        assert_eq!(pipe.inflight.len(), 3);
     }
 }

@@ -1,7 +1,8 @@
-//! The bytes of the reads in flight, so that they can be asked once more when their connection is lost.
+//! The bytes of the requests in flight: of reads all, so that they can be asked once more when their connection is lost, of
+//! others the first ones, for the log of slow requests.
 //!
 //! A queue of bytes: requests go in at the end, and out at the front with their replies. Flat, with a read position,
-//! because every request pays for it twice. Bounded by what is in flight: `max_in_flight` short reads. Pure.
+//! because every request pays for it twice. Bounded by what is in flight: `max_in_flight` short requests. Pure.
 
 /// A read position beyond this is worth moving the rest to the front.
 const MOVE_FROM: usize = 32 << 10;
@@ -32,6 +33,12 @@ impl Replay {
             self.buf.drain(..self.at);
             self.at = 0;
         }
+    }
+
+    /// The first `len` bytes.
+    #[must_use]
+    pub fn front(&self, len: usize) -> &[u8] {
+        self.buf.get(self.at..self.at + len).unwrap_or_default()
     }
 
     /// Takes the first `len` bytes.

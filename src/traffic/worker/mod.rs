@@ -28,7 +28,9 @@ use std::{
 pub use mailbox::{Letter, Mailbox, Stream};
 
 pub use super::core::{Facts, Snapshot};
-use super::{client::Registry, counters::Published, refusal::Refusal, route::Topology, settings::Settings};
+use super::{
+    client::Registry, counters::Published, observe::Journal, refusal::Refusal, route::Topology, settings::Settings,
+};
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
@@ -41,6 +43,8 @@ pub struct Shared {
     mailboxes: Vec<Mailbox>,
     /// Each worker's numbers, at most one tick old.
     published: Vec<Arc<Published>>,
+    /// What they measure of commands.
+    journal: Arc<Journal>,
     /// Sessions per worker, those still in the mailbox included.
     sessions: Vec<AtomicUsize>,
     /// When the process's clock was 0.
@@ -65,10 +69,12 @@ impl Fleet {
         let count = settings.workers.max(1);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox::new()).unzip();
         let nodes = snapshot.topology.nodes.len();
+        let journal = Arc::new(Journal::new(count));
         let shared = Arc::new(Shared {
             settings,
             registry: Arc::default(),
             mailboxes,
+            journal,
             published: (0..count).map(|_| Arc::new(Published::new(nodes))).collect(),
             sessions: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             zero: Instant::now(),
@@ -131,6 +137,12 @@ impl Fleet {
     #[must_use]
     pub fn published(&self) -> &[Arc<Published>] {
         &self.shared.published
+    }
+
+    /// What the workers measure of commands.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
     }
 
     /// Sessions of all workers.

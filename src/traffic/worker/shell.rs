@@ -73,7 +73,8 @@ pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
 pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, snapshot: Snapshot, inbox: Inbox) {
     let settings = Arc::clone(&shared.settings);
     let seed = fastrand::u64(..);
-    let core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
+    let mut core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
+    core.write_into(Arc::clone(&shared.journal));
     let state = State {
         core,
         clients: Vec::new(),
@@ -130,6 +131,7 @@ async fn tick(shell: Rc<Shell>) {
             state.core.sweep();
         }
         shell.shared.published[shell.index].store(state.core.counters());
+        state.core.publish_commands();
         shell.settle(&mut state);
     }
 }
@@ -177,6 +179,10 @@ impl Shell {
                 Self::write_client(state, key);
             }
             self.settle(state);
+        }
+        if state.core.measures_flush() {
+            self.set_now(state);
+            state.core.flushed();
         }
         Poll::Pending
     }

@@ -67,6 +67,7 @@ impl Core {
             index: key.index,
             generation: key.generation,
             seq,
+            row: row.id,
             owner: Owner::Client,
             reads: row.is_read(),
             waits: true,
@@ -108,7 +109,7 @@ impl Core {
     ) {
         let (sent_us, proto) = (self.now_us as u32, self.proto(key));
         let Some(client) = self.client_mut(key) else { return };
-        let seq = client.open_slot();
+        let (seq, row) = (client.open_slot(), client.command_row());
         let (aggregate, generation) = self.new_aggregate(key, seq, Kind::All(how), proto, false);
         let mut pipes = Vec::new();
         for (node, lease) in leases {
@@ -120,6 +121,7 @@ impl Core {
                         index: aggregate as u32,
                         generation,
                         seq: part,
+                        row,
                         owner: Owner::Part,
                         waits: true,
                         ..Entry::unwanted(sent_us)

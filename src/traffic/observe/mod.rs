@@ -1,0 +1,76 @@
+//! What Circlet measured of single commands: numbers per command, slow requests, latency events.
+//!
+//! ```text
+//!  request ─► tally.called                                   (worker's own numbers, a few additions)
+//!  reply ───► tally.answered ── node's part ≥ threshold? ──► slow log, latency events   (shared, locked for a push)
+//!  flush ───► tally.left       Circlet's own part
+//!  tick ────► Journal.commands[worker]                       read by /metrics and LATENCY HISTOGRAM
+//! ```
+//! [`tally`]: calls, errors and latency per command, owned by a worker. [`Journal`]: what all workers write and anybody
+//! reads; the only lock here, taken when a request was slow and once per tick, never on a usual request's way. Bounded by
+//! the number of commands, `slowlog.max_len` and 160 samples per event. Pure: time comes in as an argument.
+
+pub mod tally;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use tally::{Tallies, Tally};
+
+use super::command::Table;
+
+/// What the workers have measured of commands, for all to read.
+#[derive(Debug)]
+pub struct Journal {
+    /// Each worker's numbers per command, at most one tick old.
+    commands: Vec<Mutex<Vec<(u16, Tally)>>>,
+    /// Names the rows.
+    table: Mutex<Option<Arc<Table>>>,
+}
+
+impl Journal {
+    /// An empty one for `workers` workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { commands: (0..workers).map(|_| Mutex::default()).collect(), table: Mutex::default() }
+    }
+
+    /// Publishes a worker's numbers; `table` names their rows. A reader that is just here makes it wait for the next tick.
+    pub fn publish(&self, worker: usize, tallies: &Tallies, table: &Arc<Table>) {
+        let Some(commands) = self.commands.get(worker) else { return };
+        if let Ok(mut commands) = commands.try_lock() {
+            commands.clear();
+            commands.extend(tallies.iter().map(|(row, tally)| (row, tally.clone())));
+        }
+        if let Ok(mut known) = self.table.try_lock()
+            && known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, table))
+        {
+            *known = Some(Arc::clone(table));
+        }
+    }
+
+    /// All workers' numbers of every command that was called, by name.
+    #[must_use]
+    pub fn commands(&self) -> Vec<(String, Tally)> {
+        let Some(table) = lock(&self.table).clone() else { return Vec::new() };
+        let mut sums: Vec<Option<Tally>> = Vec::new();
+        for worker in &self.commands {
+            for (row, tally) in lock(worker).iter() {
+                let row = usize::from(*row);
+                if sums.len() <= row {
+                    sums.resize(row + 1, None);
+                }
+                sums[row].get_or_insert_default().add(tally);
+            }
+        }
+        let named = table.rows().filter_map(|row| {
+            let tally = sums.get_mut(usize::from(row.id))?.take()?;
+            Some((row.name.clone(), tally))
+        });
+        named.collect()
+    }
+}
+
+/// A poisoned lock is no reason to lose what was measured.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
