@@ -46,6 +46,8 @@ enum Kind {
     Time(fn(&mut Config) -> &mut Duration, RangeInclusive<u64>),
     /// Duration or `off`; the range is in milliseconds.
     TimeOrOff(fn(&mut Config) -> &mut Option<Duration>, RangeInclusive<u64>),
+    /// Short duration or `off`; the range is in microseconds.
+    FineTimeOrOff(fn(&mut Config) -> &mut Option<Duration>, RangeInclusive<u64>),
     /// A password; empty for none. Never shown.
     Secret(fn(&mut Config) -> &mut Option<Password>),
     /// Path of a file with a password; empty for none.
@@ -112,6 +114,15 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         key: "pipe.idle_timeout",
         kind: Kind::TimeOrOff(|c| &mut c.traffic.pipe.idle_timeout, SECOND..=1_000 * HOUR),
+    },
+    Row {
+        key: "slowlog.slower_than",
+        kind: Kind::FineTimeOrOff(|c| &mut c.traffic.slow.slower_than, 0..=HOUR * 1_000),
+    },
+    Row { key: "slowlog.max_len", kind: Kind::Count(|c| &mut c.traffic.slow.max_len, 0..=1_000_000) },
+    Row {
+        key: "latency.monitor_threshold",
+        kind: Kind::TimeOrOff(|c| &mut c.traffic.slow.monitor_threshold, 1..=HOUR),
     },
 ];
 
@@ -197,6 +208,7 @@ impl Kind {
             Self::Size(at, range) => *at(config) = index(value::size(text, range)?)?,
             Self::Time(at, range) => *at(config) = value::time(text, range)?,
             Self::TimeOrOff(at, range) => *at(config) = or_off(text, |text| value::time(text, range))?,
+            Self::FineTimeOrOff(at, range) => *at(config) = or_off(text, |text| value::fine_time(text, range))?,
             Self::Secret(at) => *at(config) = secret::inline(string()?)?,
             Self::SecretFile(at) => {
                 // An empty path names no file and takes nothing back.
@@ -233,6 +245,7 @@ impl Kind {
             Self::Size(at, _) => quoted(&size(at(config))),
             Self::Time(at, _) => quoted(&value::show_time(*at(config))),
             Self::TimeOrOff(at, _) => quoted(&at(config).map_or_else(|| "off".to_owned(), value::show_time)),
+            Self::FineTimeOrOff(at, _) => quoted(&at(config).map_or_else(|| "off".to_owned(), value::show_fine_time)),
             Self::Secret(_) | Self::SecretFile(_) => return None,
             Self::PartialReads(at) => quoted(match at(config) {
                 PartialReads::Error => "error",

@@ -79,6 +79,7 @@ impl Row {
             Kind::Time(_, range) | Kind::TimeOrOff(_, range) => {
                 (range, |millis| value::show_time(Duration::from_millis(millis)))
             }
+            Kind::FineTimeOrOff(_, range) => (range, |micros| value::show_fine_time(Duration::from_micros(micros))),
             _ => return None,
         };
         Some(format!("{} to {}", show(*range.start()), show(*range.end())))
@@ -122,6 +123,9 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("pipe.backoff_min", "1ms", "\"1ms\""),
         ("pipe.backoff_max", "1h", "\"1h\""),
         ("pipe.idle_timeout", "off", "\"off\""),
+        ("slowlog.slower_than", "500us", "\"500us\""),
+        ("slowlog.max_len", "0", "0"),
+        ("latency.monitor_threshold", "100ms", "\"100ms\""),
     ];
     // The two ways to give the password are shown by no row; tests of the whole configuration look at them.
     let keys: Vec<&str> = ROWS.iter().filter(|row| !row.is_secret()).map(|row| row.key).collect();
@@ -150,6 +154,7 @@ fn just_outside_its_range_every_option_names_the_range() {
         let Some(range) = row.range() else { continue };
         let (low, high, unit) = match &row.kind {
             Kind::Time(_, range) | Kind::TimeOrOff(_, range) => (*range.start(), *range.end(), "ms"),
+            Kind::FineTimeOrOff(_, range) => (*range.start(), *range.end(), "us"),
             Kind::Threads(_, range) | Kind::Count(_, range) | Kind::Count32(_, range) | Kind::Size(_, range) => {
                 (*range.start(), *range.end(), "")
             }

@@ -12,6 +12,10 @@ const SIZE_UNITS: [(&str, u64); 4] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1
 /// Units of durations in milliseconds, largest first.
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Units of short durations in microseconds, largest first.
+const FINE_UNITS: [(&str, u64); 5] =
+    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+
 /// Reads a whole number in `range`.
 pub(super) fn count(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     match text.parse::<u64>() {
@@ -39,6 +43,15 @@ pub(super) fn time(text: &str, range: &RangeInclusive<u64>) -> Result<Duration, 
         Some(millis) if range.contains(&millis) => Ok(Duration::from_millis(millis)),
         Some(_) => Err(format!("use \"{}\" to \"{}\"", show_millis(*range.start()), show_millis(*range.end()))),
         None => Err("use a whole number with ms, s, m or h, such as \"250ms\" or \"5s\"".to_owned()),
+    }
+}
+
+/// Reads `500us`, `10ms`, `1s` … (a space is allowed) in `range` of microseconds.
+pub(super) fn fine_time(text: &str, range: &RangeInclusive<u64>) -> Result<Duration, String> {
+    match with_unit(text, &FINE_UNITS) {
+        Some(micros) if range.contains(&micros) => Ok(Duration::from_micros(micros)),
+        Some(_) => Err(format!("use \"{}\" to \"{}\"", show_micros(*range.start()), show_micros(*range.end()))),
+        None => Err("use a whole number with us, ms, s, m or h, such as \"500us\" or \"10ms\"".to_owned()),
     }
 }
 
@@ -72,6 +85,15 @@ pub(super) fn show_size(bytes: u64) -> String {
 /// A duration in the largest unit that divides it.
 pub(super) fn show_time(time: Duration) -> String {
     show_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A short duration in the largest unit that divides it.
+pub(super) fn show_fine_time(time: Duration) -> String {
+    show_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn show_micros(micros: u64) -> String {
+    show(micros, &FINE_UNITS).unwrap_or_else(|| "0us".to_owned())
 }
 
 fn show_millis(millis: u64) -> String {
@@ -146,6 +168,20 @@ mod tests {
         for text in ["{", "{{}}", "éé"] {
             assert!(hash_tag(text).unwrap_err().contains("\"{}\""), "{text}");
         }
+    }
+
+    #[test]
+    fn short_durations_are_read_and_shown() {
+        for (text, micros, shown) in
+            [("0us", 0, "0us"), ("500us", 500, "500us"), ("10 ms", 10_000, "10ms"), ("1s", 1_000_000, "1s")]
+        {
+            assert_eq!(fine_time(text, &ALL), Ok(Duration::from_micros(micros)), "{text}");
+            assert_eq!(show_fine_time(Duration::from_micros(micros)), shown);
+        }
+        for text in ["", "5", "-5us", "1.5ms", "5µs"] {
+            assert!(fine_time(text, &ALL).unwrap_err().contains("\"500us\""), "{text}");
+        }
+        assert_eq!(fine_time("2us", &(10..=1_000)).unwrap_err(), "use \"10us\" to \"1ms\"");
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Settings {
     pub session: SessionSettings,
     /// How connections to nodes behave.
     pub pipe: PipeSettings,
+    /// Which requests are slow.
+    pub slow: SlowSettings,
     /// Bytes that all sessions and pipes of this process may hold together; past it the largest holder is closed.
     pub max_buffered: usize,
     /// Password that clients must give (`AUTH`, `HELLO … AUTH`); `None`: everybody may enter.
@@ -91,6 +93,17 @@ pub struct PipeSettings {
     pub idle_timeout: Option<Duration>,
 }
 
+/// Which requests are slow, and how many of them are kept.
+#[derive(Clone, Debug)]
+pub struct SlowSettings {
+    /// Requests that take at least this long are logged (SLOWLOG); `None`: none.
+    pub slower_than: Option<Duration>,
+    /// Slow requests that are kept.
+    pub max_len: usize,
+    /// Requests that take at least this long are latency events (LATENCY); `None`: none.
+    pub monitor_threshold: Option<Duration>,
+}
+
 /// What MGET, EXISTS, TOUCH, KEYS, SCAN and DBSIZE answer when a part of the nodes did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartialReads {
@@ -107,6 +120,7 @@ impl Default for Settings {
             limits: Limits::default(),
             session: SessionSettings::default(),
             pipe: PipeSettings::default(),
+            slow: SlowSettings::default(),
             max_buffered: 4 << 30,
             requirepass: None,
             partial_reads: PartialReads::Error,
@@ -125,6 +139,12 @@ impl Default for SessionSettings {
             hard_pushes: 32 << 20,
             idle_timeout: None,
         }
+    }
+}
+
+impl Default for SlowSettings {
+    fn default() -> Self {
+        Self { slower_than: Some(Duration::from_millis(10)), max_len: 128, monitor_threshold: None }
     }
 }
 

@@ -181,17 +181,3 @@ fn a_command_that_only_the_nodes_know_is_passed_on() {
     client.expect("my.get k", "-ERR unknown command 'my.get', with args beginning with: 'k' \r\n");
     assert!(client.ask("COMMAND INFO my.set").contains("my.set"));
 }
-
-#[test]
-fn times_of_slow_commands_are_joined() {
-    let cluster = Cluster::start();
-    let mut client = cluster.client();
-    for node in &cluster.nodes {
-        node.client().expect("CONFIG SET slowlog-log-slower-than 0", "+OK\r\n");
-    }
-    client.expect("SET k v", "+OK\r\n");
-    assert!(client.value("SLOWLOG LEN").number() >= 3);
-    assert!(matches!(client.value("SLOWLOG GET"), Value::List(b'*', items) if !items.is_empty()));
-    client.expect("SLOWLOG RESET", "+OK\r\n");
-    assert!(matches!(client.value("LATENCY LATEST"), Value::List(..)));
-}

@@ -9,5 +9,6 @@ mod protocol;
 mod refused;
 mod scripts;
 mod session;
+mod slowlog;
 mod sockets;
 mod split;

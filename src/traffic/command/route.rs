@@ -104,6 +104,37 @@ pub enum Local {
     ClientSetInfo,
     ClientSetName,
     ClientUnblock,
+    LatencyDoctor,
+    LatencyGraph,
+    LatencyHistogram,
+    LatencyHistory,
+    LatencyLatest,
+    LatencyReset,
+    SlowlogGet,
+    SlowlogLen,
+    SlowlogReset,
+}
+
+impl Local {
+    /// Whether it changes or tells what earlier requests are about, so that it is answered only when they are.
+    #[must_use]
+    pub fn follows(self) -> bool {
+        matches!(
+            self,
+            Self::Select
+                | Self::Hello
+                | Self::Reset
+                | Self::LatencyDoctor
+                | Self::LatencyGraph
+                | Self::LatencyHistogram
+                | Self::LatencyHistory
+                | Self::LatencyLatest
+                | Self::LatencyReset
+                | Self::SlowlogGet
+                | Self::SlowlogLen
+                | Self::SlowlogReset
+        )
+    }
 }
 
 /// A command that changes what the session is, or takes a node connection for it alone.
@@ -179,6 +210,15 @@ const LOCALS: &[(&str, Local)] = &[
     ("client-setinfo", Local::ClientSetInfo),
     ("client-setname", Local::ClientSetName),
     ("client-unblock", Local::ClientUnblock),
+    ("latency-doctor", Local::LatencyDoctor),
+    ("latency-graph", Local::LatencyGraph),
+    ("latency-histogram", Local::LatencyHistogram),
+    ("latency-history", Local::LatencyHistory),
+    ("latency-latest", Local::LatencyLatest),
+    ("latency-reset", Local::LatencyReset),
+    ("slowlog-get", Local::SlowlogGet),
+    ("slowlog-len", Local::SlowlogLen),
+    ("slowlog-reset", Local::SlowlogReset),
 ];
 
 /// Words of the `route` column after `session:`.

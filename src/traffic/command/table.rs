@@ -71,6 +71,12 @@ impl Table {
         }
     }
 
+    /// The row with number `id`.
+    #[must_use]
+    pub fn row(&self, id: u16) -> Option<&Row> {
+        self.rows().find(|row| row.id == id)
+    }
+
     /// Every row, each container followed by its sub-commands.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().flat_map(|row| std::iter::once(row).chain(&row.subs))

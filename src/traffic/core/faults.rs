@@ -85,10 +85,10 @@ impl Core {
         pipe.connected_us = now_us;
         pipe.progress_us = now_us;
         let stamp = now_us as u32;
+        let mut held = Vec::new();
         for entry in &mut pipe.inflight {
             // What waited for the connection is sent now; its time begins.
-            let held_us = stamp.wrapping_sub(std::mem::replace(&mut entry.sent_us, stamp));
-            self.counters.commands.held(entry.row, u64::from(held_us));
+            held.push((*entry, stamp.wrapping_sub(std::mem::replace(&mut entry.sent_us, stamp))));
         }
         let node = pipe.node;
         let waiting = !pipe.out.is_empty();
@@ -97,6 +97,9 @@ impl Core {
         self.node_up(node);
         if waiting {
             self.mark_pipe(id);
+        }
+        for (entry, us) in held {
+            self.was_held(entry, us);
         }
         true
     }
@@ -270,6 +273,7 @@ impl Core {
             }
         }
         self.ask_for_life();
+        self.forget_held();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;
         self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);

@@ -160,7 +160,8 @@ impl Core {
     #[must_use]
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, registry: Arc<Registry>, index: usize, seed: u64) -> Self {
         let nodes = snapshot.topology.nodes.len();
-        let journal = Arc::new(Journal::new(settings.workers));
+        let journal = Arc::new(Journal::new(settings.workers, settings.slow.max_len));
+        let watch = observe::Watch::new(&settings.slow);
         Self {
             settings,
             snapshot,
@@ -176,7 +177,7 @@ impl Core {
             idle_partials: Vec::new(),
             pool: Pool::default(),
             counters: Counters::new(nodes),
-            watch: observe::Watch::default(),
+            watch,
             journal,
             now_us: 0,
             gathered: 0,

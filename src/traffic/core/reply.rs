@@ -100,6 +100,10 @@ impl Core {
     /// The reply that ends with bytes `start..end` of `chunk` is complete. Returns whether anybody had asked.
     #[inline]
     fn complete(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize, kind: u8) -> bool {
+        let Some(front) = self.pipes[id.index()].inflight.front() else { return false };
+        if (self.now_us as u32).wrapping_sub(front.sent_us) >= self.watch.slow_us() {
+            self.look_at_slow(id);
+        }
         let pipe = &mut self.pipes[id.index()];
         let Some(entry) = pipe.answered() else { return false };
         let counters = &mut self.counters.nodes[pipe.node.index()];

@@ -11,6 +11,7 @@ use crate::traffic::{
 };
 
 mod leases;
+mod slow;
 
 /// A core over nodes a, b and c, with its pipes open, and helpers that play sockets.
 struct World {

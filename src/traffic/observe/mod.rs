@@ -6,14 +6,21 @@
 //!  flush ───► tally.left       Circlet's own part
 //!  tick ────► Journal.commands[worker]                       read by /metrics and LATENCY HISTOGRAM
 //! ```
-//! [`tally`]: calls, errors and latency per command, owned by a worker. [`Journal`]: what all workers write and anybody
+//! [`tally`]: calls, errors and latency per command, owned by a worker. [`slow`], [`shown`]: slow requests and their arguments.
+//! [`events`], [`doctor`]: what LATENCY tells. [`Journal`]: what all workers write and anybody
 //! reads; the only lock here, taken when a request was slow and once per tick, never on a usual request's way. Bounded by
 //! the number of commands, `slowlog.max_len` and 160 samples per event. Pure: time comes in as an argument.
 
+pub mod doctor;
+pub mod events;
+pub mod shown;
+pub mod slow;
 pub mod tally;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use events::Events;
+pub use slow::{Slow, SlowLog};
 pub use tally::{Tallies, Tally};
 
 use super::command::Table;
@@ -25,13 +32,30 @@ pub struct Journal {
     commands: Vec<Mutex<Vec<(u16, Tally)>>>,
     /// Names the rows.
     table: Mutex<Option<Arc<Table>>>,
+    slow: Mutex<SlowLog>,
+    events: Mutex<Events>,
 }
 
 impl Journal {
-    /// An empty one for `workers` workers.
+    /// An empty one for `workers` workers, that keeps `max_slow` slow requests.
     #[must_use]
-    pub fn new(workers: usize) -> Self {
-        Self { commands: (0..workers).map(|_| Mutex::default()).collect(), table: Mutex::default() }
+    pub fn new(workers: usize, max_slow: usize) -> Self {
+        Self {
+            commands: (0..workers).map(|_| Mutex::default()).collect(),
+            table: Mutex::default(),
+            slow: Mutex::new(SlowLog::new(max_slow)),
+            events: Mutex::default(),
+        }
+    }
+
+    /// The slow requests of all workers.
+    pub fn slow(&self) -> MutexGuard<'_, SlowLog> {
+        lock(&self.slow)
+    }
+
+    /// The latency events of all workers.
+    pub fn events(&self) -> MutexGuard<'_, Events> {
+        lock(&self.events)
     }
 
     /// Publishes a worker's numbers; `table` names their rows. A reader that is just here makes it wait for the next tick.

@@ -69,7 +69,7 @@ impl Fleet {
         let count = settings.workers.max(1);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox::new()).unzip();
         let nodes = snapshot.topology.nodes.len();
-        let journal = Arc::new(Journal::new(count));
+        let journal = Arc::new(Journal::new(count, settings.slow.max_len));
         let shared = Arc::new(Shared {
             settings,
             registry: Arc::default(),

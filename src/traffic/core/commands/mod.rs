@@ -11,6 +11,8 @@ mod blocking;
 mod client;
 mod connection;
 mod info;
+mod latency;
+mod slowlog;
 
 use super::{
     Core,
@@ -74,6 +76,21 @@ impl Core {
             | Local::ClientSetInfo
             | Local::ClientSetName
             | Local::ClientUnblock => self.local_client(key, request, which, table),
+            Local::SlowlogGet => self.slowlog_get(key, request),
+            Local::SlowlogLen => {
+                let len = self.journal.slow().len();
+                self.answer(key, |out| encode::integer(out, len as i64));
+            }
+            Local::SlowlogReset => {
+                self.journal.slow().reset();
+                self.ok(key);
+            }
+            Local::LatencyDoctor
+            | Local::LatencyGraph
+            | Local::LatencyHistogram
+            | Local::LatencyHistory
+            | Local::LatencyLatest
+            | Local::LatencyReset => self.local_latency(key, request, which),
         }
     }
 
