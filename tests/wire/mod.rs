@@ -12,3 +12,4 @@ mod session;
 mod slowlog;
 mod sockets;
 mod split;
+mod tracking;

@@ -22,11 +22,8 @@ fn commands_that_need_a_connection_of_their_own() {
         "SPUBLISH c m",
         "PUBSUB CHANNELS",
         "MONITOR",
-        "CLIENT TRACKING ON",
-        "CLIENT CACHING YES",
         "CLIENT PAUSE 1000",
         "CLIENT UNPAUSE",
-        "CLIENT GETREDIR",
         "SCRIPT DEBUG YES",
     ] {
         let reply = client.ask(line);

@@ -2,7 +2,7 @@
 //!
 //! [`Modes`] says in one byte what the request path must look at; the particulars stand in [`Special`]. Pure.
 
-use super::pushes::Pushes;
+use super::{pushes::Pushes, tracking::Tracking};
 use crate::traffic::pipe::PipeId;
 
 /// What stands between a session's requests and their routes: one bit each, looked at once per request.
@@ -50,6 +50,8 @@ pub struct Special {
     pub blocked: Option<Blocked>,
     /// It is sent more than replies, so that `hard_pushes` bounds what may wait for it.
     pub listens: bool,
+    /// CLIENT TRACKING; `None`: off.
+    pub tracking: Option<Box<Tracking>>,
     /// Pushes that wait for replies before them.
     pub pushes: Pushes,
 }

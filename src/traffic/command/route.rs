@@ -143,6 +143,10 @@ impl Local {
 pub enum Session {
     Wait,
     Waitaof,
+    Tracking,
+    Caching,
+    TrackingInfo,
+    GetRedir,
 }
 
 /// Why a command is refused.
@@ -222,7 +226,14 @@ const LOCALS: &[(&str, Local)] = &[
 ];
 
 /// Words of the `route` column after `session:`.
-const SESSIONS: &[(&str, Session)] = &[("wait", Session::Wait), ("waitaof", Session::Waitaof)];
+const SESSIONS: &[(&str, Session)] = &[
+    ("wait", Session::Wait),
+    ("waitaof", Session::Waitaof),
+    ("tracking", Session::Tracking),
+    ("caching", Session::Caching),
+    ("trackinginfo", Session::TrackingInfo),
+    ("getredir", Session::GetRedir),
+];
 
 /// Words of the `route` column after `refuse:`.
 const REASONS: &[(&str, Reason)] = &[

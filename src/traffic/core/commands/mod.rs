@@ -13,6 +13,7 @@ mod connection;
 mod info;
 mod latency;
 mod slowlog;
+mod tracking;
 
 use super::{
     Core,
@@ -103,6 +104,9 @@ impl Core {
         match which {
             Session::Wait => self.wait(key, request, row, Gather::Min),
             Session::Waitaof => self.wait(key, request, row, Gather::MinEach),
+            Session::Tracking | Session::Caching | Session::TrackingInfo | Session::GetRedir => {
+                self.client_tracking(key, request, which)
+            }
         }
     }
 
