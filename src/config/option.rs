@@ -99,6 +99,11 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "session.soft_output", kind: Kind::Size(|c| &mut c.traffic.session.soft_output, 4 * KB..=GB) },
     Row { key: "session.hard_output", kind: Kind::Size(|c| &mut c.traffic.session.hard_output, 4 * KB..=1_024 * GB) },
     Row { key: "session.max_leases", kind: Kind::Count(|c| &mut c.traffic.session.max_leases, 1..=100_000) },
+    Row { key: "session.max_queued", kind: Kind::Count(|c| &mut c.traffic.session.max_queued, 1..=10_000_000) },
+    Row {
+        key: "session.max_queued_bytes",
+        kind: Kind::Size(|c| &mut c.traffic.session.max_queued_bytes, 4 * KB..=1_024 * GB),
+    },
     Row { key: "session.hard_pushes", kind: Kind::Size(|c| &mut c.traffic.session.hard_pushes, 4 * KB..=1_024 * GB) },
     Row {
         key: "session.idle_timeout",

@@ -51,6 +51,18 @@ pub enum Refusal<'a> {
     Timeout(&'a Node, Duration, Outcome),
     /// The connection was lost after the command was sent; whether the command may have run.
     Lost(&'a Node, &'a str, Outcome),
+    /// A command that concerns every node, in a transaction, which runs on one.
+    InTransaction(&'a str),
+    /// More queued than may be: the option that bounds it, and its value.
+    TooMuchQueued(&'a str, String),
+    /// EXEC of a transaction in which a command was refused.
+    ExecAborted,
+    /// EXEC that is refused itself, or whose node refused a queued command: why.
+    ExecAbort(&'a str),
+    /// The connection that watched keys is gone.
+    WatchLost(&'a Node),
+    /// The node refused MULTI itself: why.
+    MultiRefused(&'a Node, &'a str),
     /// No connection for this command alone: the option that bounds them, and its value.
     LeaseLimit(&'a str, &'a str, usize),
     /// Too many sessions.
@@ -134,13 +146,17 @@ impl Refusal<'_> {
             | Self::NotHere(..)
             | Self::Internal(_)
             | Self::NoCluster
-            | Self::ForeignPattern(_) => Kind::Command,
+            | Self::ForeignPattern(_)
+            | Self::InTransaction(_)
+            | Self::ExecAborted
+            | Self::ExecAbort(_)
+            | Self::MultiRefused(..) => Kind::Command,
             Self::CrossSlot(..) => Kind::CrossSlot,
             Self::NoAuth | Self::WrongPass => Kind::Auth,
             Self::NodeDown(..) | Self::NoNode => Kind::NodeDown,
             Self::Timeout(..) => Kind::Timeout,
-            Self::Lost(..) => Kind::Lost,
-            Self::LeaseLimit(..) | Self::MaxClients => Kind::Limit,
+            Self::Lost(..) | Self::WatchLost(_) => Kind::Lost,
+            Self::LeaseLimit(..) | Self::TooMuchQueued(..) | Self::MaxClients => Kind::Limit,
         }
     }
 
@@ -149,7 +165,9 @@ impl Refusal<'_> {
         encode::error(out, &self.text());
     }
 
-    fn text(&self) -> String {
+    /// The line without `-` and line end.
+    #[must_use]
+    pub fn text(&self) -> String {
         match self {
             Self::Protocol(text) => format!("ERR {text}"),
             Self::UnknownCommand(name, args) => {
@@ -197,6 +215,25 @@ impl Refusal<'_> {
             Self::Lost(node, why, outcome @ Outcome::Unknown) => {
                 format!("OUTCOMEUNKNOWN node {}: {why}; {}", named(node), outcome.text())
             }
+            Self::InTransaction(name) => format!(
+                "ERR '{name}' concerns every node and a transaction runs on one of them; send it before MULTI or after \
+                 EXEC"
+            ),
+            Self::TooMuchQueued(option, limit) => {
+                format!("ERR the transaction is larger than {option} allows ({limit}); divide it, or raise {option}")
+            }
+            Self::ExecAborted => "EXECABORT Transaction discarded because of previous errors.".to_owned(),
+            Self::ExecAbort(why) => format!("EXECABORT Transaction discarded because of: {why}"),
+            Self::WatchLost(node) => format!(
+                "NODEDOWN node {}: the connection that watched the keys is lost, they may have changed; nothing was \
+                 executed, watch them again",
+                named(node)
+            ),
+            Self::MultiRefused(node, why) => format!(
+                "ERR node {} refuses MULTI, so the queued commands may have been executed one by one ({why}); allow its \
+                 user MULTI and EXEC",
+                named(node)
+            ),
             Self::LeaseLimit(name, option, limit) => format!(
                 "ERR '{name}' needs a node connection of its own and all {limit} are taken by clients that block, watch \
                  keys or track them; try again later, or raise {option}"

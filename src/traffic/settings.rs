@@ -66,6 +66,10 @@ pub struct SessionSettings {
     pub hard_output: usize,
     /// Node connections that one session may lease at a time.
     pub max_leases: usize,
+    /// Commands that one session may queue between MULTI and EXEC.
+    pub max_queued: usize,
+    /// Bytes of those commands.
+    pub max_queued_bytes: usize,
     /// Bytes of messages, invalidations and MONITOR lines that may wait for one session; past it it is closed.
     pub hard_pushes: usize,
     /// A session without any request for this long is closed; `None`: never.
@@ -136,6 +140,8 @@ impl Default for SessionSettings {
             soft_output: 1 << 20,
             hard_output: 256 << 20,
             max_leases: 128,
+            max_queued: 100_000,
+            max_queued_bytes: 256 << 20,
             hard_pushes: 32 << 20,
             idle_timeout: None,
         }

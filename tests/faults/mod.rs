@@ -6,3 +6,4 @@ mod down;
 mod hung;
 mod lying;
 mod partial;
+mod transactions;

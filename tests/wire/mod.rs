@@ -12,4 +12,4 @@ mod session;
 mod slowlog;
 mod sockets;
 mod split;
-mod tracking;
+mod transactions;

@@ -7,11 +7,6 @@ fn commands_that_need_a_connection_of_their_own() {
     let cluster = Cluster::start();
     let mut client = cluster.client();
     for line in [
-        "MULTI",
-        "EXEC",
-        "DISCARD",
-        "WATCH k",
-        "UNWATCH",
         "SUBSCRIBE c",
         "PSUBSCRIBE c*",
         "SSUBSCRIBE c",
@@ -22,8 +17,11 @@ fn commands_that_need_a_connection_of_their_own() {
         "SPUBLISH c m",
         "PUBSUB CHANNELS",
         "MONITOR",
+        "CLIENT TRACKING ON",
+        "CLIENT CACHING YES",
         "CLIENT PAUSE 1000",
         "CLIENT UNPAUSE",
+        "CLIENT GETREDIR",
         "SCRIPT DEBUG YES",
     ] {
         let reply = client.ask(line);

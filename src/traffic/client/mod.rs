@@ -10,7 +10,7 @@ pub mod pushes;
 pub mod registry;
 pub mod slots;
 pub mod special;
-pub mod tracking;
+pub mod transaction;
 
 use std::sync::Arc;
 
@@ -18,7 +18,6 @@ use bytes::Bytes;
 pub use registry::{NO_COMMAND, Names, Record, Registry};
 pub use slots::{Reply, Slots};
 pub use special::{Blocked, Modes, Special};
-pub use tracking::{Tracked, Tracking, Wish};
 
 use super::{
     counters::Closed,
@@ -56,9 +55,11 @@ pub enum Pause {
     Replies,
     /// A pipe that its next request needs is full; until that has room.
     Pipe,
-    /// Its next request changes the db or the protocol, and so the pipe; until every reply before it has come, or
-    /// requests behind it could overtake those before it.
+    /// Its next request changes the db or the protocol, and so the pipe, or its last one went over a connection of its
+    /// own; until every reply has come, or requests behind could overtake those before.
     Order,
+    /// Its last request is an EXEC that Circlet carries out in part; until that is done.
+    Exec,
     /// Its last request waits at a node, perhaps for ever; until it is answered. The socket is read, for its end ends
     /// the waiting, but what comes is kept.
     Blocked,
@@ -166,17 +167,6 @@ impl Client {
         self.special.as_ref().map_or(&[], |special| &special.leases)
     }
 
-    /// Its CLIENT TRACKING; `None`: off.
-    #[must_use]
-    pub fn tracking(&self) -> Option<&Tracking> {
-        self.special.as_ref()?.tracking.as_deref()
-    }
-
-    /// Its CLIENT TRACKING, to be changed.
-    pub fn tracking_mut(&mut self) -> Option<&mut Tracking> {
-        self.special.as_mut()?.tracking.as_deref_mut()
-    }
-
     /// What it is beyond requests and replies, to be changed.
     pub fn special_mut(&mut self) -> &mut Special {
         self.special.get_or_insert_default()
@@ -186,13 +176,20 @@ impl Client {
     #[must_use]
     pub fn held(&self) -> usize {
         let input = self.partial.as_ref().map_or(0, |partial| partial.input.capacity() + partial.scanner.held());
-        input + self.out.held() + self.slots.waiting_bytes() + self.gathered + self.pushes_held()
+        let special = self.special.as_ref().map_or(0, |special| special.held());
+        input + special + self.out.held() + self.slots.waiting_bytes() + self.gathered + self.pushes_held()
     }
 
     /// Whether nothing is left to be done before the session may end.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.closing.is_some() && self.slots.is_empty() && self.out.is_empty()
+        self.closing.is_some() && self.slots.is_empty() && self.out.is_empty() && !self.unfolds()
+    }
+
+    /// Whether a reply to EXEC is being put together.
+    #[must_use]
+    pub fn unfolds(&self) -> bool {
+        self.special.as_ref().is_some_and(|special| special.unfolding.is_some())
     }
 
     /// Whether the next request's reply is wanted; each request asks once.
@@ -231,10 +228,7 @@ impl Client {
     /// Sends something that is no reply: at once, or behind the replies that it must not overtake.
     pub fn push(&mut self, bytes: &Bytes) {
         let next_seq = self.slots.next_seq();
-        // What is gathered of a split request holds a part back, too; what gathers while it waits (WAIT) has no values.
-        let gathers = self.gathered > 0 && self.pause != Pause::Blocked;
-        self.special_mut().pushes.count(bytes.len());
-        if gathers || self.slots.holds_back() || self.pushes_held() > 0 {
+        if self.slots.holds_back() || self.pushes_held() > 0 {
             self.special_mut().pushes.hold(next_seq, bytes.clone());
         } else {
             push_to(&mut self.out, bytes);

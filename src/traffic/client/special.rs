@@ -2,7 +2,10 @@
 //!
 //! [`Modes`] says in one byte what the request path must look at; the particulars stand in [`Special`]. Pure.
 
-use super::{pushes::Pushes, tracking::Tracking};
+use super::{
+    pushes::Pushes,
+    transaction::{Home, Transaction, Unfolding, Watch},
+};
 use crate::traffic::pipe::PipeId;
 
 /// What stands between a session's requests and their routes: one bit each, looked at once per request.
@@ -50,10 +53,30 @@ pub struct Special {
     pub blocked: Option<Blocked>,
     /// It is sent more than replies, so that `hard_pushes` bounds what may wait for it.
     pub listens: bool,
-    /// CLIENT TRACKING; `None`: off.
-    pub tracking: Option<Box<Tracking>>,
     /// Pushes that wait for replies before them.
     pub pushes: Pushes,
+    /// Keys that it watches.
+    pub watch: Option<Watch>,
+    /// What it has queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// A reply to EXEC that is being put together.
+    pub unfolding: Option<Box<Unfolding>>,
+}
+
+impl Special {
+    /// The node that its transaction is bound to so far.
+    #[must_use]
+    pub fn home(&self) -> Option<&Home> {
+        let queued = self.transaction.as_ref().and_then(|transaction| transaction.home.as_ref());
+        queued.or(self.watch.as_ref().map(|watch| &watch.home))
+    }
+
+    /// Bytes of memory held, pushes not counted.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let queued = self.transaction.as_ref().map_or(0, |transaction| transaction.held());
+        queued + self.unfolding.as_ref().map_or(0, |unfolding| unfolding.held())
+    }
 }
 
 /// A blocking command that waits at a node.

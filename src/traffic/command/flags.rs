@@ -99,6 +99,8 @@ impl Flags {
     pub const NO_MANDATORY_KEYS: Self = Self(1 << 16);
     /// Its module finds the keys by a callback.
     pub const GETKEYS: Self = Self(1 << 18);
+    /// Not allowed between MULTI and EXEC.
+    pub const NO_MULTI: Self = Self(1 << 21);
     /// The key positions depend on the arguments.
     pub const MOVABLEKEYS: Self = Self(1 << 22);
 
@@ -190,6 +192,7 @@ mod tests {
             (Flags::NO_AUTH, "no_auth"),
             (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
             (Flags::GETKEYS, "getkeys"),
+            (Flags::NO_MULTI, "no_multi"),
             (Flags::MOVABLEKEYS, "movablekeys"),
         ] {
             assert_eq!(Flags::named(name), Some(flag), "{name}");

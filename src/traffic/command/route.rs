@@ -141,12 +141,13 @@ impl Local {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the command it is named after")]
 pub enum Session {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
     Wait,
     Waitaof,
-    Tracking,
-    Caching,
-    TrackingInfo,
-    GetRedir,
 }
 
 /// Why a command is refused.
@@ -227,12 +228,13 @@ const LOCALS: &[(&str, Local)] = &[
 
 /// Words of the `route` column after `session:`.
 const SESSIONS: &[(&str, Session)] = &[
+    ("multi", Session::Multi),
+    ("exec", Session::Exec),
+    ("discard", Session::Discard),
+    ("watch", Session::Watch),
+    ("unwatch", Session::Unwatch),
     ("wait", Session::Wait),
     ("waitaof", Session::Waitaof),
-    ("tracking", Session::Tracking),
-    ("caching", Session::Caching),
-    ("trackinginfo", Session::TrackingInfo),
-    ("getredir", Session::GetRedir),
 ];
 
 /// Words of the `route` column after `refuse:`.

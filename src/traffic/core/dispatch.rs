@@ -4,13 +4,11 @@
 //! them. Whether there is room is asked of every pipe first, so that a request is sent whole or not at all.
 
 use super::{
-    Core, Todo,
-    lease::NoLease,
-    proto_index,
+    Core, Todo, proto_index,
     request::{Request, Taken},
 };
 use crate::traffic::{
-    client::{ClientKey, Modes, Reply},
+    client::{ClientKey, Reply},
     command::{Gather, KeysError, Row, Split},
     merge::{self, Aggregate, Context, Kind, State as PartState, scan},
     pipe::{Entry, Owner, Pipe, PipeId, State},
@@ -26,8 +24,6 @@ pub(super) enum NoPipe {
     Full(PipeId),
     /// The node or this pipe of it cannot be used; why.
     Down(String),
-    /// The session needs one of its own, and a limit forbids it.
-    NoLease(NoLease),
 }
 
 impl Core {
@@ -101,23 +97,14 @@ impl Core {
     #[inline]
     pub(super) fn send_one(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
         let Some(client) = self.client(key) else { return Taken::Yes };
-        let tracks = client.modes.has(Modes::TRACKING);
-        let (db, proto) = (client.db, client.proto);
-        let pipe = match if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) } {
+        let pipe = match self.pipe_for(node, client.db, client.proto) {
             Ok(pipe) => pipe,
             Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
             Err(NoPipe::Down(why)) => {
                 self.refuse_down(key, node, &why);
                 return Taken::Yes;
             }
-            Err(NoPipe::NoLease(why)) => {
-                self.refuse_tracked(key, node, &why);
-                return Taken::Yes;
-            }
         };
-        if tracks {
-            self.caching_first(key, pipe);
-        }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         let seq = client.open_slot();
         let entry = Entry {
@@ -129,7 +116,7 @@ impl Core {
             row: row.id,
             owner: Owner::Client,
             reads: row.is_read(),
-            retried: tracks,
+            retried: false,
             waits: false,
         };
         self.put(pipe, entry, request);
@@ -289,22 +276,19 @@ impl Core {
     /// Sends each node its part and opens the slot that waits for them; or does nothing when a pipe is full.
     fn send_parts(&mut self, key: ClientKey, kind: Kind, reads: bool, cut: &Cut) -> Taken {
         let Some(client) = self.client(key) else { return Taken::Yes };
-        let (db, proto, tracks) = (client.db, client.proto, client.modes.has(Modes::TRACKING));
+        let (db, proto) = (client.db, client.proto);
         let mut pipes = std::mem::take(&mut self.scratch.pipes);
         pipes.clear();
         for node in &cut.nodes {
-            match if tracks { self.tracked_pipe(key, *node) } else { self.pipe_for(*node, db, proto) } {
-                Ok(pipe) => pipes.push(Ok(pipe)),
-                Err(NoPipe::Down(why)) => pipes.push(Err(why)),
+            match self.pipe_for(*node, db, proto) {
                 Err(NoPipe::Full(pipe)) => {
                     self.scratch.pipes = pipes;
                     return Taken::Full(pipe);
                 }
-                Err(NoPipe::NoLease(why)) => {
-                    self.scratch.pipes = pipes;
-                    self.refuse_tracked(key, *node, &why);
-                    return Taken::Yes;
-                }
+                other => pipes.push(other.map_err(|refused| match refused {
+                    NoPipe::Down(why) => why,
+                    NoPipe::Full(_) => String::new(),
+                })),
             }
         }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
@@ -316,9 +300,6 @@ impl Core {
             self.aggregates[id].add_part(*node);
             match pipe {
                 Ok(pipe) => {
-                    if tracks {
-                        self.caching_first(key, pipe);
-                    }
                     let entry = Entry {
                         index: id as u32,
                         generation,
@@ -328,7 +309,7 @@ impl Core {
                         row,
                         owner: Owner::Part,
                         reads,
-                        retried: tracks,
+                        retried: false,
                         waits: false,
                     };
                     self.put(pipe, entry, Request { bytes: &cut.buffers[part], args: &[], blob: None });
@@ -397,7 +378,14 @@ impl Core {
             circlet_info: &circlet_info,
         };
         merge::finish(&aggregate, &cx, &mut text);
-        self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));
+        match aggregate.kind {
+            Kind::Exec => self.exec_answered(aggregate.client, aggregate.seq, &text),
+            Kind::Watch => {
+                self.watch_answered(aggregate.client, aggregate.parts.first().map(|part| part.state), &text);
+                self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));
+            }
+            _ => self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text)),
+        }
         self.keep_aggregate(aggregate);
         if text.capacity() > 64 << 10 {
             text = Vec::new();

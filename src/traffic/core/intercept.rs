@@ -3,8 +3,7 @@
 //! ```text
 //!  request, its row found, arity and password checked ─► intercept ─► route
 //!                                                          │ subscribed with RESP2: refused, or allowed
-//!                                                          ├ between MULTI and EXEC: queued
-//!                                                          └ behind CLIENT CACHING: the word is used up
+//!                                                          └ between MULTI and EXEC: queued
 //! ```
 //! In Redis's order (`processCommand`). A session without [`Modes`] never comes here. Pure.
 
@@ -26,18 +25,10 @@ impl Core {
         {
             return Some(taken);
         }
-        let taken = if modes.has(Modes::QUEUEING) { self.while_queueing(key, request, row) } else { None };
-        if modes.has(Modes::TRACKING) && self.client(key)?.tracking().is_some_and(|tracking| tracking.caching) {
-            return Some(self.after_caching(key, request, row, taken));
-        }
-        taken
+        if modes.has(Modes::QUEUEING) { self.while_queueing(key, request, row) } else { None }
     }
 
     fn while_subscribed(&mut self, _key: ClientKey, _request: Request<'_>, _row: &Row) -> Option<Taken> {
-        None
-    }
-
-    fn while_queueing(&mut self, _key: ClientKey, _request: Request<'_>, _row: &Row) -> Option<Taken> {
         None
     }
 }

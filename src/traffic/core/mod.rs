@@ -22,7 +22,6 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
-mod tracking;
 
 use std::{sync::Arc, time::Duration};
 
@@ -334,9 +333,7 @@ impl Core {
         let authenticated = self.settings.requirepass.is_none();
         self.counters.opened += 1;
         self.registry.insert(Arc::clone(&record));
-        let index = self.clients.vacant_key() as u32;
-        record.take_place(index);
-        self.clients.insert(Client::new(generation, record, authenticated));
+        let index = self.clients.insert(Client::new(generation, record, authenticated)) as u32;
         let key = ClientKey { index, generation };
         if self.draining {
             self.close_when_done(key, Closed::Shutdown);
@@ -371,7 +368,6 @@ impl Core {
     /// What a session has outside of itself ends with it.
     fn leave(&mut self, key: ClientKey) {
         self.waits_no_more(key);
-        self.stop_tracking(key);
         for id in self.client(key).map(|client| client.leases().to_vec()).unwrap_or_default() {
             // In the middle of whatever it was doing: never clean.
             self.pipes[id.index()].soiled = true;
@@ -441,9 +437,6 @@ impl Core {
             return self.drop_client(key, why);
         }
         let owed = client.owed();
-        if client.special.as_mut().is_some_and(|special| special.pushes.unsent(owed) > hard_pushes) {
-            return self.drop_client(key, Closed::Output);
-        }
         if owed > hard && owed - client.largest.min(owed) > hard {
             return self.drop_client(key, Closed::Output);
         }
@@ -453,6 +446,12 @@ impl Core {
         let goes_on = match client.pause {
             Pause::Replies => owed <= soft / 2 && client.slots.len() <= pending / 2,
             Pause::Order | Pause::Blocked => client.slots.is_empty(),
+            Pause::Exec => {
+                if client.slots.is_empty() {
+                    self.todo.push(Todo::Resume(key));
+                }
+                return;
+            }
             Pause::No | Pause::Pipe => false,
         };
         if goes_on {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Core, Todo};
 use crate::traffic::{
     client::{Client, ClientKey, NO_COMMAND, Partial, Pause},
-    command::{Found, Local, Reason, Route, Row, Table},
+    command::{Found, Local, Reason, Route, Row, Session},
     counters::Closed,
     observe::tally::NO_ROW,
     pipe::PipeId,
@@ -92,6 +92,9 @@ impl Core {
 
     /// Goes on with a session that was paused.
     pub fn resume_client(&mut self, key: ClientKey) {
+        if self.client(key).is_some_and(|client| client.pause == Pause::Exec) {
+            return self.go_on_unfolding(key);
+        }
         if let Some(client) = self.client_mut(key)
             && client.pause == Pause::No
             && let Some(partial) = client.partial.take()
@@ -109,7 +112,7 @@ impl Core {
         self.client(key).is_some_and(|client| match client.pause {
             Pause::No => client.closing.is_none(),
             Pause::Blocked => client.partial.as_ref().is_none_or(|partial| partial.input.len() < BLOCKED_INPUT),
-            Pause::Replies | Pause::Pipe | Pause::Order => false,
+            Pause::Replies | Pause::Pipe | Pause::Order | Pause::Exec => false,
         })
     }
 
@@ -227,7 +230,7 @@ impl Core {
     }
 
     /// A request typed as a line: rewritten as an array, then like any other.
-    fn inline_request(&mut self, key: ClientKey, line: &[u8], table: &Table) -> Taken {
+    fn inline_request(&mut self, key: ClientKey, line: &[u8], table: &crate::traffic::command::Table) -> Taken {
         let mut text = std::mem::take(&mut self.scratch.inline);
         let mut scanner = std::mem::take(&mut self.scratch.inline_scanner);
         let taken = match inline::split(line, &mut text) {
@@ -252,7 +255,7 @@ impl Core {
 
     /// One request: found in the table, checked as Redis checks it, and sent, answered or refused.
     #[inline]
-    fn request(&mut self, key: ClientKey, request: Request<'_>, table: &Table) -> Taken {
+    fn request(&mut self, key: ClientKey, request: Request<'_>, table: &crate::traffic::command::Table) -> Taken {
         let name = request.arg(0);
         let row = match table.find(name, request.args.get(1).map(|arg| arg.of(request.bytes))) {
             Found::Row(row) => row,
@@ -284,23 +287,26 @@ impl Core {
         let modal = !client.modes.is_none();
         // Redis's order: what is no command is told before who may give it.
         if !row.arity_ok(request.args.len()) {
-            self.caching_is_over(key, &row.name);
-            self.refuse(key, &Refusal::Arity(&row.name));
-            return Taken::Yes;
+            return self.reject(key, row, &Refusal::Arity(&row.name));
         }
         if !may_pass {
-            self.refuse(key, &Refusal::NoAuth);
-            return Taken::Yes;
+            return self.reject(key, row, &Refusal::NoAuth);
         }
         if modal && let Some(taken) = self.intercept(key, request, row) {
             return taken;
         }
-        self.by_route(key, request, row, table)
+        self.route(key, request, row, table)
     }
 
-    /// A request that may be given, where its row sends it.
+    /// A request that has passed every check, by its row's route.
     #[inline]
-    pub(super) fn by_route(&mut self, key: ClientKey, request: Request<'_>, row: &Row, table: &Table) -> Taken {
+    pub(super) fn route(
+        &mut self,
+        key: ClientKey,
+        request: Request<'_>,
+        row: &Row,
+        table: &crate::traffic::command::Table,
+    ) -> Taken {
         match row.route {
             Route::Keys => self.by_keys(key, request, row),
             Route::Split(how) => self.split(key, request, row, how),
@@ -334,11 +340,26 @@ impl Core {
         self.refuse(key, &refusal);
     }
 
+    /// Refuses a command before it is looked at closer. In a transaction it must not be run then, nor the others.
+    #[cold]
+    pub(super) fn reject(&mut self, key: ClientKey, row: &Row, refusal: &Refusal<'_>) -> Taken {
+        if row.route == Route::Session(Session::Exec) {
+            self.end_transaction(key);
+            self.forget_watch(key);
+            let text = refusal.text();
+            self.refuse(key, &Refusal::ExecAbort(text.strip_prefix("ERR ").unwrap_or(&text)));
+        } else {
+            self.abort_transaction(key);
+            self.refuse(key, refusal);
+        }
+        Taken::Yes
+    }
+
     /// A subcommand that neither the table nor a node has.
     fn unknown_sub(&mut self, key: ClientKey, request: Request<'_>, container: &Row) -> Taken {
         self.forget_command(key);
         let command = container.name.to_ascii_uppercase();
-        self.caching_is_over(key, "");
+        self.abort_transaction(key);
         self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
         Taken::Yes
     }
@@ -346,7 +367,6 @@ impl Core {
     /// A command that neither the table nor a node has.
     fn unknown(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
         self.forget_command(key);
-        self.caching_is_over(key, "");
         // Redis prints arguments until about 128 bytes are used up.
         let mut shown = String::new();
         for index in 1..request.args.len() {
@@ -357,6 +377,7 @@ impl Core {
             let arg = &arg[..arg.len().min(128 - shown.len())];
             shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
         }
+        self.abort_transaction(key);
         self.refuse(key, &Refusal::UnknownCommand(request.arg(0), &shown));
         Taken::Yes
     }
@@ -394,7 +415,7 @@ impl Core {
     }
 
     /// The session goes on when this pipe has room.
-    fn wait_for(&mut self, key: ClientKey, pipe: PipeId) {
+    pub(super) fn wait_for(&mut self, key: ClientKey, pipe: PipeId) {
         let since_us = self.now_us - self.held_us();
         if let Some(client) = self.client_mut(key) {
             client.pause = Pause::Pipe;
@@ -423,7 +444,7 @@ impl Core {
             if let Some(client) = self.client_mut(key)
                 && client.pause == Pause::Pipe
             {
-                client.pause = Pause::No;
+                client.pause = if client.unfolds() { Pause::Exec } else { Pause::No };
                 self.todo.push(Todo::Resume(key));
             }
         }

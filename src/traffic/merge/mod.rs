@@ -8,6 +8,7 @@
 //! error, with the node's name. Whether a part failed is a state, never read from its text. Bounded by the request that
 //! made it and by `max_buffered`. Pure.
 
+pub mod exec;
 pub mod gather;
 pub mod info;
 pub mod scan;
@@ -29,6 +30,10 @@ pub enum Kind {
     All(Gather),
     /// One step of SCAN at one node.
     Scan,
+    /// A transaction: MULTI, the queued commands, EXEC.
+    Exec,
+    /// WATCH.
+    Watch,
     /// INFO of all nodes.
     Info {
         /// With Circlet's own section.
@@ -79,6 +84,8 @@ pub struct Aggregate {
     pub order: Vec<u16>,
     /// Parts without reply.
     pub missing: usize,
+    /// Bytes of the replies so far.
+    replied: usize,
     /// All replies, one after the other.
     buf: Vec<u8>,
 }
@@ -97,6 +104,7 @@ impl Aggregate {
             parts: Vec::new(),
             order: Vec::new(),
             missing: 0,
+            replied: 0,
             buf: Vec::new(),
         }
     }
@@ -107,6 +115,7 @@ impl Aggregate {
         self.order.clear();
         self.buf.clear();
         self.missing = 0;
+        self.replied = 0;
         if self.buf.capacity() > 64 << 10 {
             self.buf = Vec::new();
         }
@@ -131,6 +140,9 @@ impl Aggregate {
             write(&mut self.buf);
             *part = Part { state, start, end: self.buf.len(), ..*part };
             self.missing -= 1;
+            if state == State::Replied {
+                self.replied += self.buf.len() - start;
+            }
         }
         self.missing == 0
     }
@@ -144,12 +156,13 @@ impl Aggregate {
     /// Bytes of the replies so far.
     #[must_use]
     pub fn replied(&self) -> usize {
-        self.parts.iter().filter(|part| part.state == State::Replied).map(|part| part.end - part.start).sum()
+        self.replied
     }
 
     /// Throws the replies away: nobody waits for them any more.
     pub fn forget(&mut self) {
         self.buf = Vec::new();
+        self.replied = 0;
         self.parts.iter_mut().for_each(|part| (part.start, part.end) = (0, 0));
     }
 
@@ -188,6 +201,8 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::Keys) => gather::keys(aggregate, cx, out),
         Kind::All(Gather::RandomKey) => gather::random_key(aggregate, cx, out),
         Kind::All(Gather::AnyOk) => gather::any_ok(aggregate, cx, out),
+        Kind::Exec => exec::finish(aggregate, cx, out),
+        Kind::Watch => gather::all_succeed(aggregate, cx, out),
         Kind::Scan => scan::finish(aggregate, cx, out),
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }

@@ -22,7 +22,6 @@ pub mod replay;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 pub use replay::Replay;
 
 use super::{
@@ -159,12 +158,6 @@ pub struct Pipe {
     pub ends: bool,
     /// Its session left it in a state that the next must not find: it is closed when it is given back.
     pub soiled: bool,
-    /// Somebody wants what the node sends beside replies: messages, invalidations.
-    pub hears: bool,
-    /// It tracks keys for its session, which keeps it as long as it tracks.
-    pub tracks: bool,
-    /// A request that its connection begins with, and without whose success it is none.
-    pub opening: Option<Bytes>,
     /// The number that the node gave this connection (CLIENT ID); 0: not known.
     pub node_client: u64,
     /// What it is doing.
@@ -208,9 +201,6 @@ impl Pipe {
             holder: Holder::Everyone,
             ends: false,
             soiled: false,
-            hears: false,
-            tracks: false,
-            opening: None,
             node_client: 0,
             state: State::Idle,
             attempt: 0,

@@ -88,7 +88,6 @@ impl Core {
     pub(super) fn hello(&mut self, key: ClientKey, request: Request<'_>) {
         let Some(client) = self.client(key) else { return };
         let mut proto = client.proto;
-        let spoke = proto;
         if request.args.len() > 1 {
             proto = match integer(request.arg(1)) {
                 Some(2) => Proto::Resp2,
@@ -133,9 +132,6 @@ impl Core {
             client.record.resp.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         }
         self.greet(key, proto);
-        if (spoke, proto) == (Proto::Resp2, Proto::Resp3) {
-            self.hears_from_now_on(key);
-        }
     }
 
     fn greet(&mut self, key: ClientKey, proto: Proto) {
@@ -161,8 +157,9 @@ impl Core {
     }
 
     pub(super) fn reset(&mut self, key: ClientKey) {
+        self.end_transaction(key);
+        self.forget_watch(key);
         let authenticated = self.settings.requirepass.is_none();
-        self.stop_tracking(key);
         if let Some(client) = self.client_mut(key) {
             client.db = 0;
             client.proto = Proto::Resp2;

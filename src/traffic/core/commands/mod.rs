@@ -10,10 +10,12 @@ mod acl;
 mod blocking;
 mod client;
 mod connection;
+mod exec;
 mod info;
 mod latency;
 mod slowlog;
-mod tracking;
+mod transaction;
+mod watch;
 
 use super::{
     Core,
@@ -102,12 +104,15 @@ impl Core {
     /// A command that changes what the session is, or takes a connection for it alone.
     pub(super) fn session(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Session) -> Taken {
         match which {
-            Session::Wait => self.wait(key, request, row, Gather::Min),
-            Session::Waitaof => self.wait(key, request, row, Gather::MinEach),
-            Session::Tracking | Session::Caching | Session::TrackingInfo | Session::GetRedir => {
-                self.client_tracking(key, request, which)
-            }
+            Session::Multi => self.multi(key),
+            Session::Exec => return self.exec(key),
+            Session::Discard => self.discard(key),
+            Session::Watch => return self.watch(key, request, row),
+            Session::Unwatch => self.unwatch(key),
+            Session::Wait => return self.wait(key, request, row, Gather::Min),
+            Session::Waitaof => return self.wait(key, request, row, Gather::MinEach),
         }
+        Taken::Yes
     }
 
     pub(super) fn ok(&mut self, key: ClientKey) {

@@ -1,0 +1,288 @@
+//! EXEC: the whole block to its node in one write, and its reply put together.
+//!
+//! ```text
+//!  no WATCH, nothing that changes the connection:   shared pipe   … GET │ MULTI a b c EXEC │ GET …
+//!  else:                        earlier replies first ─► lease    SELECT │ MULTI a b c EXEC │ ─► back to the pool, or closed
+//!
+//!  replies +OK +QUEUED … *n ─► Aggregate (merge::exec) ─► slot           *3 │ :1 │ "$2 me" │ :2
+//!                                  └ with own commands: Unfolding ──────►    node  own        node
+//! ```
+//! A block stands in its pipe without a gap, so it is atomic there too, and whatever becomes of it EXEC leaves the
+//! connection as it was. On the shared pipe it need not wait for anything: the session's commands for that node are in
+//! order there. Own commands are carried out one after the other when EXEC has run, each as if it came alone, and its
+//! reply stands at its place; the session takes nothing else meanwhile. If EXEC did not run they are not carried out.
+//! Bounded by what may be queued: a block may overfill a pipe by that much, as one large request may. Pure.
+
+use std::sync::Arc;
+
+use crate::traffic::{
+    client::{
+        Client, ClientKey, Modes, Pause, Reply,
+        transaction::{Transaction, Unfolding},
+    },
+    command::Found,
+    core::{
+        Core, Todo,
+        dispatch::NoPipe,
+        request::{Request, Taken},
+    },
+    merge::Kind,
+    observe::tally::NO_ROW,
+    pipe::{Entry, Owner, PipeId},
+    refusal::Refusal,
+    resp::{Elements, Scan, encode},
+};
+
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+impl Core {
+    /// `EXEC`
+    pub(super) fn exec(&mut self, key: ClientKey) -> Taken {
+        let Some(client) = self.client(key) else { return Taken::Yes };
+        let special = client.special.as_deref();
+        let Some(transaction) = special.and_then(|special| special.transaction.as_deref()) else {
+            self.refuse(key, &Refusal::Redis("ERR EXEC without MULTI"));
+            return Taken::Yes;
+        };
+        debug_assert!(client.modes.has(Modes::QUEUEING));
+        let watch = special.and_then(|special| special.watch.as_ref());
+        if transaction.aborted {
+            self.give_up(key, &Refusal::ExecAborted);
+            return Taken::Yes;
+        }
+        if let Some(watch) = watch.filter(|watch| watch.lost) {
+            let (node, topology) = (watch.home.node, Arc::clone(&self.snapshot.topology));
+            self.give_up(key, &Refusal::WatchLost(topology.node(node)));
+            return Taken::Yes;
+        }
+        if transaction.sent == 0 && watch.is_none() {
+            self.exec_without_node(key);
+            return Taken::Yes;
+        }
+        let on_lease = watch.is_some() || transaction.changes_connection();
+        if on_lease && self.awaits_replies(key) {
+            return Taken::Later;
+        }
+        match self.pipe_of_block(key) {
+            Ok(pipe) => self.send_block(key, pipe, on_lease),
+            Err(taken) => return taken,
+        }
+        Taken::Yes
+    }
+
+    /// EXEC runs nothing: the client is told why.
+    fn give_up(&mut self, key: ClientKey, refusal: &Refusal<'_>) {
+        self.end_transaction(key);
+        self.forget_watch(key);
+        self.refuse(key, refusal);
+    }
+
+    /// The connection that the session's block is to go over; or what became of EXEC.
+    fn pipe_of_block(&mut self, key: ClientKey) -> Result<PipeId, Taken> {
+        let Some((client, special)) = self.client(key).and_then(|client| Some((client, client.special.as_deref()?)))
+        else {
+            return Err(Taken::Yes);
+        };
+        if let Some(watch) = &special.watch {
+            return Ok(watch.pipe);
+        }
+        let (db, proto) = (client.db, client.proto);
+        let leased = special.transaction.as_ref().is_some_and(|transaction| transaction.changes_connection());
+        let home = special.home().map(|home| home.node);
+        let Some(node) = home.or_else(|| self.any_live_node()) else {
+            self.give_up(key, &Refusal::NoNode);
+            return Err(Taken::Yes);
+        };
+        if leased {
+            return self.lease(key, node).map_err(|why| {
+                self.end_transaction(key);
+                self.refuse_lease(key, node, "exec", &why);
+                Taken::Yes
+            });
+        }
+        self.pipe_for(node, db, proto).map_err(|why| match why {
+            NoPipe::Full(pipe) => Taken::Full(pipe),
+            NoPipe::Down(why) => {
+                let topology = Arc::clone(&self.snapshot.topology);
+                self.give_up(key, &Refusal::NodeDown(topology.node(node), &why));
+                Taken::Yes
+            }
+        })
+    }
+
+    /// MULTI, the queued commands and EXEC, one behind the other.
+    fn send_block(&mut self, key: ClientKey, id: PipeId, on_lease: bool) {
+        if on_lease {
+            self.attune(key, id);
+        }
+        let Some(mut transaction) = self.end_transaction(key) else { return };
+        let Some(client) = self.client_mut(key) else { return };
+        client.special_mut().watch = None;
+        let (seq, proto) = (client.open_slot(), client.proto);
+        if transaction.has_own() {
+            client.pause = Pause::Exec;
+        } else if on_lease {
+            // What comes next goes over a shared pipe, and must not be there first.
+            client.pause = Pause::Order;
+        }
+        let (aggregate, generation) = self.new_aggregate(key, seq, Kind::Exec, proto, !transaction.writes);
+        let entry = Entry {
+            index: aggregate as u32,
+            generation,
+            owner: Owner::Part,
+            reads: !transaction.writes,
+            ..Entry::unwanted(self.stamp())
+        };
+        let row = self.client(key).map_or(NO_ROW, Client::command_row);
+        let now_us = self.now_us;
+        let pipe = &mut self.pipes[id.index()];
+        pipe.used_us = now_us;
+        pipe.ends |= on_lease;
+        pipe.soiled |= transaction.changes_connection();
+        for _ in 0..=transaction.sent {
+            let part = self.aggregates[aggregate].add_part(pipe.node);
+            pipe.enqueue(Entry { seq: part, ..entry }, &[]);
+        }
+        // The last one stands for all of them where slow and failed commands are counted.
+        let part = self.aggregates[aggregate].add_part(pipe.node);
+        pipe.enqueue(Entry { seq: part, row, ..entry }, EXEC);
+        pipe.out.push(MULTI);
+        pipe.out.append(&mut transaction.block);
+        pipe.out.push(EXEC);
+        self.counters.nodes[pipe.node.index()].requests += transaction.sent as u64 + 2;
+        self.mark_pipe(id);
+        self.expect_reply(key, seq, *transaction);
+    }
+
+    /// Keeps what is left to do behind EXEC.
+    fn expect_reply(&mut self, key: ClientKey, seq: u32, transaction: Transaction) {
+        if transaction.has_own()
+            && let Some(client) = self.client_mut(key)
+        {
+            client.special_mut().unfolding = Some(Box::new(transaction.unfolding(seq)));
+        }
+    }
+
+    /// An EXEC of own commands only, or of nothing.
+    fn exec_without_node(&mut self, key: ClientKey) {
+        let Some(transaction) = self.end_transaction(key) else { return };
+        let Some(seq) = self.client(key).map(|client| client.slots.next_seq()) else { return };
+        let count = transaction.len();
+        self.expect_reply(key, seq, *transaction);
+        self.answer(key, |out| encode::array_header(out, count));
+        if count > 0 {
+            self.begin_unfolding(key, Vec::new(), 0);
+            self.unfold(key);
+        }
+    }
+
+    /// EXEC is answered, in whatever way.
+    pub(in crate::traffic::core) fn exec_answered(&mut self, key: ClientKey, seq: u32, reply: &[u8]) {
+        let Some(client) = self.client_mut(key) else { return };
+        let special = client.special.as_deref_mut();
+        let Some(unfolding) = special.and_then(|special| special.unfolding.as_deref()).filter(|own| own.seq == seq)
+        else {
+            return self.fill(key, seq, Reply::Bytes(reply));
+        };
+        let (commands, sent) = (unfolding.commands, unfolding.sent);
+        if Elements::of(reply).is_some_and(|elements| elements.len() == sent) {
+            let head = reply.iter().position(|byte| *byte == b'\n').map_or(reply.len(), |end| end + 1);
+            let mut text = Vec::new();
+            encode::array_header(&mut text, commands);
+            self.fill(key, seq, Reply::Bytes(&text));
+            self.begin_unfolding(key, reply.to_vec(), head);
+        } else {
+            self.fill(key, seq, Reply::Bytes(reply));
+            if let Some(client) = self.client_mut(key) {
+                client.special_mut().unfolding = None;
+            }
+        }
+        self.go_on_unfolding(key);
+    }
+
+    fn begin_unfolding(&mut self, key: ClientKey, reply: Vec<u8>, head: usize) {
+        let Some(client) = self.client_mut(key) else { return };
+        client.pause = Pause::Exec;
+        let Some(unfolding) = client.special_mut().unfolding.as_deref_mut() else { return };
+        unfolding.begin(reply, head);
+    }
+
+    /// Goes on with a reply to EXEC; when that is done, the session goes on.
+    pub(in crate::traffic::core) fn go_on_unfolding(&mut self, key: ClientKey) {
+        self.unfold(key);
+        if self.client(key).is_some_and(|client| client.pause == Pause::No) {
+            self.todo.push(Todo::Resume(key));
+        }
+    }
+
+    /// Hands on the node's replies and carries own commands out, in their order, as far as that can be done now.
+    fn unfold(&mut self, key: ClientKey) {
+        let settings = Arc::clone(&self.settings);
+        loop {
+            let Some(client) = self.client_mut(key) else { return };
+            let Some(mut unfolding) = client.special_mut().unfolding.take() else { return self.unfolded(key) };
+            if unfolding.is_begun() {
+                let run = unfolding.run(&settings.limits);
+                if !run.is_empty() {
+                    self.answer(key, |out| out.extend_from_slice(&unfolding.reply()[run]));
+                }
+                let Some(own) = unfolding.own() else { return self.unfolded(key) };
+                match self.carry_out(key, own) {
+                    Taken::Yes => unfolding.carried_out(&settings.limits),
+                    Taken::Later => return self.keep_unfolding(key, unfolding),
+                    Taken::Full(pipe) => {
+                        self.keep_unfolding(key, unfolding);
+                        return self.wait_for(key, pipe);
+                    }
+                }
+                self.keep_unfolding(key, unfolding);
+            } else {
+                return self.keep_unfolding(key, unfolding);
+            }
+        }
+    }
+
+    fn keep_unfolding(&mut self, key: ClientKey, unfolding: Box<Unfolding>) {
+        if let Some(client) = self.client_mut(key) {
+            client.special_mut().unfolding = Some(unfolding);
+        }
+    }
+
+    /// EXEC's reply is whole.
+    fn unfolded(&mut self, key: ClientKey) {
+        let Some(client) = self.client_mut(key) else { return };
+        if client.pause == Pause::Exec {
+            client.pause = Pause::No;
+        }
+        self.mark_client(key);
+    }
+
+    /// Makes a command the session's last one; the one that was.
+    fn as_if_given(&mut self, key: ClientKey, row: u32) -> u32 {
+        self.client_mut(key).map_or(row, |client| std::mem::replace(&mut client.last_command, row))
+    }
+
+    /// One of Circlet's own commands, as if it came alone. It was found and checked when it was queued.
+    fn carry_out(&mut self, key: ClientKey, bytes: &[u8]) -> Taken {
+        let table = Arc::clone(&self.snapshot.table);
+        let mut scanner = std::mem::take(&mut self.scratch.inline_scanner);
+        scanner.reset();
+        let mut taken = Taken::Yes;
+        if let Ok(Scan::Command { len }) = scanner.scan(bytes, &self.settings.limits, true) {
+            let request = Request { bytes: &bytes[..len], args: scanner.args(), blob: None };
+            let second = (request.args.len() > 1).then(|| request.arg(1));
+            match table.find(request.arg(0), second) {
+                Found::Row(row) => {
+                    let exec = self.as_if_given(key, u32::from(row.id));
+                    taken = self.route(key, request, row, &table);
+                    self.as_if_given(key, exec);
+                }
+                // The table lost it meanwhile: each reply has its place all the same.
+                Found::UnknownSub(_) | Found::Unknown => self.refuse(key, &Refusal::UnknownCommand(request.arg(0), "")),
+            }
+        }
+        self.scratch.inline_scanner = scanner;
+        taken
+    }
+}
