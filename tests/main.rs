@@ -7,6 +7,7 @@
 //!  faults/    nodes that are down, hang, restart, cut connections
 //!  mixup      nobody ever gets another client's reply
 //!  process/   command line, start, signals, exit codes, `circlet dev`
+//!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/)
 //!  metrics    the admin address
 //!  memory     what a client may cost
 //!  clients/   real clients with their defaults
@@ -22,4 +23,5 @@ mod metrics;
 mod mixup;
 mod process;
 mod support;
+mod twemproxy;
 mod wire;

@@ -8,7 +8,8 @@ Exit codes:
   0  ended as asked: stopped by a signal, and every request was answered
   1  could not start: an address is taken, a directory cannot be written, redis-server is missing
   2  wrong flags or configuration; every mistake is listed
-  3  stopped by a signal, but clients were cut off: drain_timeout passed, or a second signal came";
+  3  stopped by a signal, but clients were cut off: drain_timeout passed, or a second signal came
+  4  circlet check --strict: nothing is wrong, but something is risky";
 
 /// Why Circlet ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Exit {
     Misconfigured,
     /// It was stopped before every request was answered.
     CutOff,
+    /// A configuration is right, and risky.
+    Risky,
 }
 
 impl Exit {
@@ -32,6 +35,7 @@ impl Exit {
             Self::NotStarted => 1,
             Self::Misconfigured => 2,
             Self::CutOff => 3,
+            Self::Risky => 4,
         }
     }
 }

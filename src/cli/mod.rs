@@ -1,8 +1,11 @@
 //! The command line: flags in, exit code out.
 //!
-//! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own. Each subcommand is one file
+//! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own; `circlet check` looks at a
+//! configuration and starts nothing. Each subcommand is one file
 //! that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
 
+mod bars;
+mod check;
 mod dev;
 mod exit;
 mod lifecycle;
@@ -27,11 +30,37 @@ struct Cli {
 enum Command {
     /// Serves clients over the configured Redis nodes until SIGTERM or SIGINT.
     Serve(serve::Flags),
+    /// Says what is wrong in a configuration, then what it comes to: every option, the ring's shares, what is risky.
+    Check(check::Flags),
     /// Starts Redis nodes of its own and serves them: to try Circlet, and for development.
     Dev(dev::Flags),
 }
 
-/// Flags that both subcommands have; every other option is `--set`.
+/// Flags of a Circlet over nodes that are there already: `serve` starts it, `check` looks at it.
+#[derive(Args, Debug)]
+struct Deployment {
+    /// Where clients connect: host:port (IPv6 in brackets) or unix:/path (may be repeated) [default: 127.0.0.1:6380].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// A Redis node: address, with name= before it and *weight behind it if wanted (may be repeated). Keys lie by a node's
+    /// name, which is its address if not given.
+    #[arg(long, value_name = "[NAME=]ADDRESS[*WEIGHT]")]
+    node: Vec<String>,
+    /// Directory that this Circlet keeps for itself: a second one in it does not start.
+    #[arg(long, value_name = "DIR")]
+    state: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Deployment {
+    fn into_overrides(self) -> Overrides {
+        let Self { listen, node, state, common } = self;
+        Overrides { listen, nodes: node, state, ..common.into_overrides() }
+    }
+}
+
+/// Flags that all subcommands have; every other option is `--set`.
 #[derive(Args, Debug)]
 struct Common {
     /// Where to serve /metrics, /healthz and /readyz over HTTP: host:port, or off [default: 127.0.0.1:9180].
@@ -73,6 +102,7 @@ impl Common {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(args) {
         Ok(Cli { command: Command::Serve(flags) }) => serve::run(flags),
+        Ok(Cli { command: Command::Check(flags) }) => check::run(flags),
         Ok(Cli { command: Command::Dev(flags) }) => dev::run(flags),
         Err(error) => {
             // Help and version come this way too, on standard output.
@@ -118,7 +148,7 @@ mod tests {
     #[test]
     fn the_help_tells_the_exit_codes() {
         let help = Cli::command().render_long_help().to_string();
-        for exit in [Exit::Ended, Exit::NotStarted, Exit::Misconfigured, Exit::CutOff] {
+        for exit in [Exit::Ended, Exit::NotStarted, Exit::Misconfigured, Exit::CutOff, Exit::Risky] {
             assert!(help.contains(&format!("\n  {}  ", exit.code())), "{exit:?} in {help}");
         }
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, Exit, complain, lifecycle};
+use super::{Deployment, Exit, complain, lifecycle};
 use crate::{
-    config::{self, Config, Overrides},
+    config::{self, Config, Note, twemproxy},
     control::{self, Doors, Signals, file_limit, logging},
 };
 
@@ -16,6 +16,7 @@ Examples:
   circlet serve --node 127.0.0.1:7001 --node 127.0.0.1:7002
   circlet serve --listen 0.0.0.0:6379 --listen unix:/run/circlet.sock \\
                 --node cache-a=10.0.0.1:6379 --node cache-b=10.0.0.2:6379*2
+  circlet serve --twemproxy-config nutcracker.yml --pool alpha
 
 Flags are stronger than the file. With one --node, no node of the file is used; likewise --listen.";
 
@@ -26,26 +27,26 @@ pub(super) struct Flags {
     /// Configuration file; conf/circlet.toml explains every option.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect: host:port (IPv6 in brackets) or unix:/path (may be repeated) [default: 127.0.0.1:6380].
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Vec<String>,
-    /// A Redis node: address, with name= before it and *weight behind it if wanted (may be repeated). Keys lie by a node's
-    /// name, which is its address if not given.
-    #[arg(long, value_name = "[NAME=]ADDRESS[*WEIGHT]")]
-    node: Vec<String>,
-    /// Directory that this Circlet keeps for itself: a second one in it does not start.
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    /// twemproxy's configuration file, in place of one of Circlet's: every key stays where nutcracker put it.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    twemproxy_config: Option<PathBuf>,
+    /// Which pool of twemproxy's file to serve; needed if it has several.
+    #[arg(long, value_name = "NAME", requires = "twemproxy_config")]
+    pool: Option<String>,
     #[command(flatten)]
-    common: Common,
+    deployment: Deployment,
 }
 
 /// Serves; the exit tells why it ended.
 pub(super) fn run(flags: Flags) -> Exit {
-    let Flags { config, listen, node, state, common } = flags;
-    let overrides = Overrides { listen, nodes: node, state, ..common.into_overrides() };
-    match config::load(config.as_deref(), &overrides) {
-        Ok(config) => lifecycle::block_on(Box::pin(serve(config))),
+    let Flags { config, twemproxy_config, pool, deployment } = flags;
+    let overrides = deployment.into_overrides();
+    let loaded = match twemproxy_config {
+        None => config::load(config.as_deref(), &overrides).map(|config| (config, Vec::new())),
+        Some(file) => twemproxy::load(&file, pool.as_deref(), &overrides).map(|import| (import.config, import.notes)),
+    };
+    match loaded {
+        Ok((config, notes)) => lifecycle::block_on(Box::pin(serve(config, notes))),
         Err(mistakes) => {
             complain(format_args!("the configuration is wrong:\n{mistakes}"));
             Exit::Misconfigured
@@ -53,8 +54,11 @@ pub(super) fn run(flags: Flags) -> Exit {
     }
 }
 
-async fn serve(config: Config) -> Exit {
+async fn serve(config: Config, notes: Vec<Note>) -> Exit {
     logging::start(&config.log);
+    for note in notes {
+        tracing::warn!(at = %note.place, "not as in twemproxy: {}", note.text);
+    }
     let settings = &config.traffic;
     file_limit::fit(&config);
     let mut signals = match Signals::listen(false) {

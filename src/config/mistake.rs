@@ -47,6 +47,21 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// What is right, but not quite as somebody may expect it; its Display is one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Where it comes from.
+    pub place: Place,
+    /// What is so, and where to change it.
+    pub text: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
 /// All mistakes of a configuration, at least one; its Display has a line for each, without a final line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes(Vec<Mistake>);

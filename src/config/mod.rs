@@ -26,6 +26,7 @@ mod option;
 mod scratch;
 mod secret;
 mod state;
+pub mod twemproxy;
 mod value;
 
 use std::{
@@ -36,7 +37,8 @@ use std::{
 };
 
 pub use flags::Overrides;
-pub use mistake::{Mistake, Mistakes, Place};
+pub use mistake::{Mistake, Mistakes, Note, Place};
+pub use nodes::is_info_section;
 pub use state::LOCK_FILE;
 
 use crate::traffic::{
@@ -170,8 +172,19 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Mistak
 impl fmt::Display for Config {
     /// The configuration as TOML, as [`load`] would read it back, except for passwords, which stand as a remark only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        option::print(self, f)?;
+        option::print(self, false, f)?;
         nodes::print(&self.nodes, f)
+    }
+}
+
+/// A configuration's Display without the options that have their default; [`load`] reads the same from it.
+#[derive(Debug)]
+pub struct Changes<'a>(pub &'a Config);
+
+impl fmt::Display for Changes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        option::print(self.0, true, f)?;
+        nodes::print(&self.0.nodes, f)
     }
 }
 

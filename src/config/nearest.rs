@@ -21,6 +21,13 @@ pub(super) fn unknown(key: &str) -> String {
     }
 }
 
+/// The one of `known` that `text` may have been meant to be; of several as near, the one that begins most like it.
+pub(super) fn among<'a>(known: impl Iterator<Item = &'a str>, text: &str) -> Option<&'a str> {
+    let alike = |name: &str| name.chars().zip(text.chars()).take_while(|(a, b)| a == b).count();
+    let nearest = known.map(|name| (distance(name, text), usize::MAX - alike(name), name)).min()?;
+    (nearest.0 <= 1 + nearest.2.len() / 3).then_some(nearest.2)
+}
+
 /// Whether `name` is the section of some option.
 pub(super) fn is_section(name: &str) -> bool {
     sections().contains(&name)
@@ -65,6 +72,15 @@ fn distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let among = |text| among(["hash", "hash_tag", "timeout"].into_iter(), text);
+        assert_eq!(among("hashtag"), Some("hash_tag"));
+        assert_eq!(among("Hash"), Some("hash"));
+        assert_eq!(super::among(["fnv1_64", "fnv1a_64"].into_iter(), "fnv1a64"), Some("fnv1a_64"));
+        assert_eq!(among("frobnicate"), None);
+    }
 
     #[test]
     fn distances_count_single_letters() {

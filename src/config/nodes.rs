@@ -217,7 +217,8 @@ fn weight(text: &str) -> Result<f64, String> {
 }
 
 /// Whether `INFO name` shows a section of the document instead of the node.
-pub(super) fn is_info_section(name: &str) -> bool {
+#[must_use]
+pub fn is_info_section(name: &str) -> bool {
     INFO_SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(name))
 }
 

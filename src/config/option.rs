@@ -315,23 +315,33 @@ fn filter(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Writes every option as TOML, in the rows' order.
-pub(super) fn print(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut copy = config.clone();
+/// Whether an option is written down though it has its default: where the keys lie shall not hang on what is not said.
+fn decides_placement(config: &Config, row: &Row) -> bool {
+    let hashed = matches!(config.distribution, Distribution::Ketama | Distribution::Modula);
+    hashed && ["ring.hash", "ring.hash_tag"].contains(&row.key)
+}
+
+/// Writes options as TOML, in the rows' order: every one, or those that differ from their default or decide placement.
+pub(super) fn print(config: &Config, changed_only: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (mut copy, mut defaults) = (config.clone(), Config::default());
     let mut section = "";
     for row in ROWS {
         let (of, name) = row.key.split_once('.').unwrap_or(("", row.key));
+        let line = match (row.show(&mut copy), &row.kind) {
+            (is, _)
+                if changed_only && is.is_some() && is == row.show(&mut defaults) && !decides_placement(config, row) =>
+            {
+                continue;
+            }
+            (Some(value), _) => format!("{name} = {value}"),
+            (None, Kind::Secret(at)) if at(&mut copy).is_some() => format!("# {name} is set (not shown)"),
+            (None, _) => continue,
+        };
         if of != section {
             writeln!(f, "\n[{of}]")?;
             section = of;
         }
-        if let Some(value) = row.show(&mut copy) {
-            writeln!(f, "{name} = {value}")?;
-        } else if let Kind::Secret(at) = row.kind
-            && at(&mut copy).is_some()
-        {
-            writeln!(f, "# {name} is set (not shown)")?;
-        }
+        writeln!(f, "{line}")?;
     }
     Ok(())
 }

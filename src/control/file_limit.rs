@@ -19,6 +19,14 @@ pub fn fit(config: &Config) {
     }
 }
 
+/// What is wrong with the system's limit for `config`, if anything; changes nothing.
+#[must_use]
+pub fn shortage_of(config: &Config) -> Option<String> {
+    let settings = &config.traffic;
+    let limit = getrlimit(Resource::Nofile).maximum;
+    shortage(limit, settings.session.max_sessions, settings.workers, config.nodes.len())
+}
+
 /// Raises the soft limit to the hard one and gives what holds now; `None`: no limit.
 fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);

@@ -66,7 +66,7 @@ def keys() -> list[bytes]:
         "{user}:1 {user}:2 a{user}b x{}y {} {a a} }{ {{a}} {a}{b} {a{b}c} a}b{c} $ $$ $a$ a$b$c$d $$a$ x$a {$}$x$ <a> <<a>> <> "
         "a>b<c> foo{bar}$baz$ {$a$} tag{\xe9\xff}x"
     ).encode("latin-1")
-    found = odd.split(b" ")
+    found = [b"", *odd.split(b" ")]
     found += [f"user:{number}".encode() for number in range(60)]
     found += [f"session:{rng.getrandbits(64):016x}".encode() for _ in range(40)]
     for length in range(1, 61):

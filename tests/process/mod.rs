@@ -1,5 +1,6 @@
 //! Circlet as a program: flags, configuration, start, signals, exit codes, and `circlet dev`.
 
+mod check;
 mod dev;
 mod serve;
 mod signals;

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod dir;
 pub mod fake;
 pub mod http;
+pub mod nutcracker;
 pub mod port;
 pub mod process;
 pub mod redis;

@@ -55,10 +55,10 @@ pub struct Hashing {
 }
 
 impl Hashing {
-    /// The hash of `key`.
+    /// The hash of `key`; 0 for the empty key, which nutcracker does not hash.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> u32 {
-        self.hash.of(self.tag.map_or(key, |tag| tag.of(key)))
+        if key.is_empty() { 0 } else { self.hash.of(self.tag.map_or(key, |tag| tag.of(key))) }
     }
 }
 
