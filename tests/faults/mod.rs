@@ -6,4 +6,5 @@ mod down;
 mod hung;
 mod lying;
 mod partial;
+mod scan;
 mod transactions;

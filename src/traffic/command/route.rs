@@ -18,6 +18,8 @@ pub enum Route {
     Any,
     /// `SCAN`: node after node behind one cursor.
     Scan,
+    /// `HSCAN`, `SSCAN`, `ZSCAN`: to the owner of the key, with a cursor that knows of the node's restarts.
+    ScanKey,
     /// `INFO`: of every node, merged to one document.
     Info,
     /// Answered by Circlet itself.
@@ -283,6 +285,7 @@ impl Route {
             "all:any-ok" => Self::All(Gather::AnyOk),
             "any" => Self::Any,
             "scan" => Self::Scan,
+            "scan-key" => Self::ScanKey,
             "info" => Self::Info,
             _ => return None,
         })

@@ -10,7 +10,7 @@ use super::{
 use crate::traffic::{
     client::{ClientKey, Reply},
     command::{Gather, KeysError, Row, Split},
-    merge::{self, Aggregate, Context, Kind, State as PartState, scan},
+    merge::{self, Aggregate, Context, Kind, State as PartState},
     pipe::{Entry, Owner, Pipe, PipeId, State},
     refusal::Refusal,
     resp::{Proto, encode},
@@ -164,8 +164,7 @@ impl Core {
         if let Some((_, why)) = &link.down {
             return Err(NoPipe::Down(why.clone()));
         }
-        let known = link.pipes[proto_index(proto)].get(db as usize).copied().flatten();
-        let id = known.unwrap_or_else(|| self.new_pipe(node, db, proto));
+        let id = self.shared_pipe(node, db, proto).unwrap_or_else(|| self.new_pipe(node, db, proto));
         let pipe = &self.pipes[id.index()];
         match &pipe.state {
             State::Ready | State::Connecting => {}
@@ -178,6 +177,12 @@ impl Core {
             return Err(NoPipe::Full(id));
         }
         Ok(id)
+    }
+
+    /// The pipe to `node` for this db and protocol that all sessions share, if it was ever opened.
+    #[inline]
+    pub(super) fn shared_pipe(&self, node: NodeId, db: u32, proto: Proto) -> Option<PipeId> {
+        self.links[node.index()].pipes[proto_index(proto)].get(db as usize).copied().flatten()
     }
 
     pub(super) fn new_pipe(&mut self, node: NodeId, db: u32, proto: Proto) -> PipeId {
@@ -245,29 +250,20 @@ impl Core {
         taken
     }
 
-    /// One step of SCAN: the cursor says which node, and where there.
-    pub(super) fn scan(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
-        let cursor = std::str::from_utf8(request.arg(1)).ok().and_then(|text| text.parse::<u64>().ok());
-        let (node, position) = match cursor {
-            Some(cursor) => scan::position(cursor, self.links.len()),
-            // No number: the node's own error.
-            None => (self.any_live_node().unwrap_or(NodeId(0)), 0),
-        };
+    /// What `write` appends, to one node, its reply to be made into another one.
+    pub(super) fn send_to(
+        &mut self,
+        key: ClientKey,
+        kind: Kind,
+        reads: bool,
+        node: NodeId,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Taken {
         let mut cut = std::mem::take(&mut self.scratch.cut);
         cut.clear();
         cut.nodes.push(node);
-        let out = cut.buffer(0);
-        if cursor.is_some() {
-            encode::array_header(out, request.args.len());
-            out.extend_from_slice(request.args[0].raw(request.bytes));
-            encode::bulk(out, itoa::Buffer::new().format(position).as_bytes());
-            for arg in &request.args[2..] {
-                out.extend_from_slice(arg.raw(request.bytes));
-            }
-        } else {
-            out.extend_from_slice(request.bytes);
-        }
-        let taken = self.send_parts(key, Kind::Scan, true, &cut);
+        write(cut.buffer(0));
+        let taken = self.send_parts(key, kind, reads, &cut);
         cut.release();
         self.scratch.cut = cut;
         taken
@@ -363,11 +359,17 @@ impl Core {
         let aggregate = self.aggregates.remove(id);
         let replied = aggregate.replied();
         let Some(client) = self.client_mut(aggregate.client) else { return self.keep_aggregate(aggregate) };
+        let db = client.db;
         client.gathered = client.gathered.saturating_sub(replied);
         self.gathered = self.gathered.saturating_sub(replied);
         let circlet_info =
             if aggregate.kind == (Kind::Info { own: true }) { self.circlet_info() } else { String::new() };
         let random = self.rng.u64(..);
+        // The reply that is complete came just now over this pipe, so this is the run that gave it.
+        let run = match (aggregate.kind, aggregate.parts.first()) {
+            (Kind::Scan(_), Some(part)) => self.run_of(part.node, db, aggregate.proto),
+            _ => 0,
+        };
         let mut text = std::mem::take(&mut self.scratch.text);
         text.clear();
         let cx = Context {
@@ -376,6 +378,7 @@ impl Core {
             limits: &self.settings.limits,
             random,
             circlet_info: &circlet_info,
+            run,
         };
         merge::finish(&aggregate, &cx, &mut text);
         match aggregate.kind {

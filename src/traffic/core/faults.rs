@@ -101,12 +101,16 @@ impl Core {
         for (entry, us) in held {
             self.was_held(entry, us);
         }
+        // Whoever waits to know who answers here.
+        self.wake_waiting(id);
         true
     }
 
     /// Takes what the node said of a pipe's new connection.
     pub fn pipe_greeted(&mut self, id: PipeId, greeting: Greeting) {
-        self.pipes[id.index()].node_client = greeting.client;
+        let pipe = &mut self.pipes[id.index()];
+        pipe.node_client = greeting.client;
+        pipe.run = greeting.run;
     }
 
     /// A pipe's connection could not be made. What waited for it was never sent, and is told so.

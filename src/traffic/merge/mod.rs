@@ -28,12 +28,12 @@ pub enum Kind {
     Split(Split),
     /// The same command at every node.
     All(Gather),
-    /// One step of SCAN at one node.
-    Scan,
     /// A transaction: MULTI, the queued commands, EXEC.
     Exec,
     /// WATCH.
     Watch,
+    /// One step of SCAN, HSCAN, SSCAN or ZSCAN at one node.
+    Scan(scan::Step),
     /// INFO of all nodes.
     Info {
         /// With Circlet's own section.
@@ -98,7 +98,7 @@ impl Aggregate {
             generation: 0,
             client,
             seq: 0,
-            kind: Kind::Scan,
+            kind: Kind::All(Gather::Ok),
             proto: Proto::Resp2,
             reads: false,
             parts: Vec::new(),
@@ -185,6 +185,8 @@ pub struct Context<'a> {
     pub random: u64,
     /// The ready `# Circlet` section of INFO; empty if it was not asked for.
     pub circlet_info: &'a str,
+    /// For SCAN: the run of the node that answered, see [`scan::run_tag`].
+    pub run: u32,
 }
 
 /// Appends the whole reply of a complete aggregate.
@@ -203,7 +205,7 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::AnyOk) => gather::any_ok(aggregate, cx, out),
         Kind::Exec => exec::finish(aggregate, cx, out),
         Kind::Watch => gather::all_succeed(aggregate, cx, out),
-        Kind::Scan => scan::finish(aggregate, cx, out),
+        Kind::Scan(step) => scan::finish(aggregate, step, cx, out),
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }
 }
@@ -280,9 +282,14 @@ pub(super) mod fixture {
     }
 
     pub(crate) fn finished(aggregate: &Aggregate, partial_reads: PartialReads) -> String {
+        finished_in_run(aggregate, partial_reads, 0)
+    }
+
+    /// As [`finished`], answered by the run `run` of a node.
+    pub(crate) fn finished_in_run(aggregate: &Aggregate, partial_reads: PartialReads, run: u32) -> String {
         let topology = topology(&["a", "b", "c"]);
         let limits = Limits::default();
-        let cx = Context { topology: &topology, partial_reads, limits: &limits, random: 1, circlet_info: "" };
+        let cx = Context { topology: &topology, partial_reads, limits: &limits, random: 1, circlet_info: "", run };
         let mut out = Vec::new();
         finish(aggregate, &cx, &mut out);
         String::from_utf8(out).unwrap()

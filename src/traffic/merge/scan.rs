@@ -1,12 +1,22 @@
-//! SCAN over all nodes behind one cursor.
+//! SCAN over all nodes behind one cursor, and cursors that outlive a node's restart.
 //!
 //! ```text
-//!  cursor, 64 bits:   | position at the node (54 bits) | node (10 bits) |      0 = start at the first node, and the end
+//!  SCAN, 64 bits:          | position at the node (36) | run (18) | node (10) |   0 = start at the first node, and the end
+//!  HSCAN, SSCAN, ZSCAN:    | position at the node (46)            | run (18) |   0 = start, and the end
 //! ```
 //! One call asks one node. When that node is through (its own cursor is 0) the next call begins at the next node. Keys
-//! are named only by their owner, so a left-over copy on another node is never seen and each key comes once. Redis's
-//! guarantee holds: what is there from the first call to the last is returned. A node's position is a bucket number and
-//! survives a restart of the node. A cursor that no node could have given starts over, as Redis's does. Pure.
+//! are named only by their owner, so a left-over copy on another node is never seen.
+//!
+//! A position is a bucket of a hash table whose seed a Redis draws anew at each start, so it means nothing to the next
+//! process of the same node: going on there would miss keys that were there all the time. Behind a proxy nobody sees a
+//! node restart, so the cursor itself carries the `run`: 18 bits of a hash of the node's `run_id`, which every connection
+//! learns when it is made ([`run_tag`]). Where the run is another one, the scan of that node starts over; keys may then
+//! come twice, as Redis allows, and none is missed. Another worker, another Circlet or this one restarted understand the
+//! cursor as well. Two runs have the same tag once in 262,143 restarts. A node that does not tell its `run_id` (no right to
+//! INFO) has tag 0, and its positions are believed.
+//!
+//! 36 bits are more buckets than a node has bytes of memory, and a cursor stays below 2^53, which some clients need,
+//! up to 33 million buckets. A cursor of no node starts over, as Redis's does. Pure.
 
 use super::{Aggregate, Context, Part, State, gather};
 use crate::traffic::{
@@ -18,55 +28,136 @@ use crate::traffic::{
 /// Bits of a cursor that name the node.
 const NODE_BITS: u32 = 10;
 
+/// Bits of a cursor that name the run of the node.
+const RUN_BITS: u32 = 18;
+
 /// Most nodes that a cursor can name.
 pub const MAX_NODES: usize = 1 << NODE_BITS;
 
-/// Where a client's cursor points to, among `nodes` nodes: the node, and the cursor to give to it.
+/// What a cursor keeps of a node's `run_id`; never 0, which stands for "not known".
 #[must_use]
-pub fn position(cursor: u64, nodes: usize) -> (NodeId, u64) {
-    let node = (cursor & (MAX_NODES as u64 - 1)) as u16;
-    if usize::from(node) < nodes { (NodeId(node), cursor >> NODE_BITS) } else { (NodeId(0), 0) }
+pub fn run_tag(run_id: &[u8]) -> u32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(run_id);
+    // The remainder is below 2^18 - 1, so it fits.
+    (hash % ((1 << RUN_BITS) - 1)) as u32 + 1
 }
 
-/// The client's cursor after `node` answered `cursor`. `None`: the node's cursor does not fit.
-fn next(node: NodeId, cursor: u64, nodes: usize) -> Option<u64> {
-    if cursor == 0 {
-        let following = node.index() + 1;
-        return Some(if following < nodes { following as u64 } else { 0 });
+/// What is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The keys of all nodes.
+    Keyspace,
+    /// The elements of one key.
+    Key,
+}
+
+/// One step of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What is scanned.
+    pub of: Of,
+    /// The run whose position was sent; `None`: the node was asked from its beginning.
+    pub sent: Option<u32>,
+}
+
+/// A client's cursor, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The node it is at.
+    pub node: NodeId,
+    /// The run of that node that gave the position; 0: not known.
+    pub run: u32,
+    /// The node's own cursor; 0: from the beginning.
+    pub position: u64,
+}
+
+impl Cursor {
+    /// Reads a cursor of SCAN over `nodes` nodes.
+    #[must_use]
+    pub fn of_keyspace(cursor: u64, nodes: usize) -> Self {
+        let node = NodeId((cursor & (MAX_NODES as u64 - 1)) as u16);
+        if node.index() < nodes { Self::of_key(cursor >> NODE_BITS, node) } else { Self::of_key(0, NodeId(0)) }
     }
-    (cursor >> (64 - NODE_BITS) == 0).then(|| cursor << NODE_BITS | u64::from(node.0))
+
+    /// Reads a cursor of HSCAN, SSCAN or ZSCAN of a key of `node`.
+    #[must_use]
+    pub fn of_key(cursor: u64, node: NodeId) -> Self {
+        Self { node, run: (cursor & ((1 << RUN_BITS) - 1)) as u32, position: cursor >> RUN_BITS }
+    }
+
+    /// The position, if it means something to the run `run`; 0: not known.
+    #[must_use]
+    pub fn position_in(self, run: u32) -> Option<u64> {
+        (run == 0 || run == self.run).then_some(self.position)
+    }
+
+    /// As one number. `None`: the position does not fit.
+    fn number(self, of: Of) -> Option<u64> {
+        let (shift, low) = match of {
+            Of::Keyspace => (NODE_BITS + RUN_BITS, u64::from(self.run) << NODE_BITS | u64::from(self.node.0)),
+            Of::Key => (RUN_BITS, u64::from(self.run)),
+        };
+        (self.position >> (64 - shift) == 0).then(|| self.position << shift | low)
+    }
 }
 
-/// Appends the reply of one step: the client's next cursor and the keys that the node owns.
-pub(super) fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+impl Step {
+    /// The client's cursor after the run `run` of `node` answered `cursor`. `None`: the node's cursor does not fit.
+    fn next(self, node: NodeId, run: u32, cursor: u64, nodes: usize) -> Option<u64> {
+        match self.sent {
+            // Its connection was lost and it was asked again, of another process: start over.
+            Some(sent) if run != 0 && run != sent => Cursor { node, run, position: 0 }.number(self.of),
+            _ if cursor == 0 => Some(match self.of {
+                Of::Keyspace if node.index() + 1 < nodes => node.index() as u64 + 1,
+                Of::Keyspace | Of::Key => 0,
+            }),
+            // Where the run is not known, it is still the one that the cursor says.
+            sent => Cursor { node, run: sent.unwrap_or(run), position: cursor }.number(self.of),
+        }
+    }
+}
+
+/// Appends the reply of one step: the client's next cursor and what was found.
+pub(super) fn finish(aggregate: &Aggregate, step: Step, cx: &Context<'_>, out: &mut Vec<u8>) {
     let Some(part) = aggregate.parts.first() else { return };
     let nodes = cx.topology.nodes.len();
-    if part.state == State::Failed && cx.partial_reads == PartialReads::Nil {
+    if part.state == State::Failed && cx.partial_reads == PartialReads::Nil && step.of == Of::Keyspace {
         // The silent node's keys are left out, as for the other reads.
-        return write(next(part.node, 0, nodes).unwrap_or(0), 0, &[], out);
+        let following = Step { sent: None, ..step }.next(part.node, 0, 0, nodes);
+        return write(following.unwrap_or(0), b"*0\r\n", out);
     }
     if aggregate.is_error(part) {
         return gather::error_of(aggregate, part, cx, out);
     }
-    match step(aggregate.bytes(part), part, cx, nodes) {
-        Some((cursor, count, keys)) => write(cursor, count, &keys, out),
-        None => encode::error(out, "ERR the node's SCAN cursor has more than 54 bits; scan that node directly"),
+    match read(aggregate.bytes(part), part, step.of, cx) {
+        Some((cursor, found)) => match step.next(part.node, cx.run, cursor, nodes) {
+            Some(next) => write(next, &found, out),
+            None => {
+                encode::error(out, "ERR the node's cursor has more bits than Circlet's can hold; scan at that node")
+            }
+        },
+        None => encode::error(out, "ERR the node's reply is none of a scan"),
     }
 }
 
-fn step(reply: &[u8], part: &Part, cx: &Context<'_>, nodes: usize) -> Option<(u64, usize, Vec<u8>)> {
+/// The node's cursor, and what it found as a frame.
+fn read(reply: &[u8], part: &Part, of: Of, cx: &Context<'_>) -> Option<(u64, Vec<u8>)> {
     let mut elements = Elements::of(reply)?;
     let cursor = std::str::from_utf8(gather::bulk(elements.next()?)?).ok()?.parse().ok()?;
-    let mut keys = Vec::new();
-    let count = gather::owned_keys(elements.next()?, part, cx, &mut keys);
-    Some((next(part.node, cursor, nodes)?, count, keys))
+    let found = elements.next()?;
+    if of == Of::Key {
+        return Some((cursor, found.to_vec()));
+    }
+    let (mut keys, mut frame) = (Vec::new(), Vec::new());
+    encode::array_header(&mut frame, gather::owned_keys(found, part, cx, &mut keys));
+    frame.extend_from_slice(&keys);
+    Some((cursor, frame))
 }
 
-fn write(cursor: u64, count: usize, keys: &[u8], out: &mut Vec<u8>) {
+fn write(cursor: u64, found: &[u8], out: &mut Vec<u8>) {
     encode::array_header(out, 2);
     encode::bulk(out, itoa::Buffer::new().format(cursor).as_bytes());
-    encode::array_header(out, count);
-    out.extend_from_slice(keys);
+    out.extend_from_slice(found);
 }
 
 #[cfg(test)]
@@ -74,21 +165,69 @@ mod tests {
     use super::super::{Kind, fixture};
     use super::*;
 
+    const START: Step = Step { of: Of::Keyspace, sent: None };
+
+    fn node(index: u16) -> NodeId {
+        NodeId(index)
+    }
+
     #[test]
     fn a_cursor_walks_all_nodes_and_ends_at_zero() {
-        assert_eq!(position(0, 3), (NodeId(0), 0));
-        assert_eq!(next(NodeId(0), 0, 3), Some(1));
-        let middle = next(NodeId(1), 96, 3).unwrap();
-        assert_eq!(position(middle, 3), (NodeId(1), 96));
-        assert_eq!(next(NodeId(2), 0, 3), Some(0));
-        assert_eq!(next(NodeId(1), 1 << 54, 3), None);
-        let largest = next(NodeId(1), (1 << 54) - 1, 3).unwrap();
-        assert_eq!(position(largest, 3), (NodeId(1), (1 << 54) - 1));
+        assert_eq!(Cursor::of_keyspace(0, 3), Cursor { node: node(0), run: 0, position: 0 });
+        assert_eq!(START.next(node(0), 7, 0, 3), Some(1));
+        let middle = START.next(node(1), 7, 96, 3).unwrap();
+        assert_eq!(Cursor::of_keyspace(middle, 3), Cursor { node: node(1), run: 7, position: 96 });
+        assert_eq!(START.next(node(2), 7, 0, 3), Some(0));
+        assert_eq!(START.next(node(1), 7, 1 << 36, 3), None);
+    }
+
+    #[test]
+    fn the_largest_cursor_comes_back_whole() {
+        let run = (1 << RUN_BITS) - 1;
+        let largest = START.next(node(1023), run, (1 << 36) - 1, 1024).unwrap();
+        assert_eq!(largest, u64::MAX);
+        assert_eq!(Cursor::of_keyspace(largest, 1024), Cursor { node: node(1023), run, position: (1 << 36) - 1 });
+        let of_key = Step { of: Of::Key, sent: None }.next(node(1023), run, (1 << 46) - 1, 1024).unwrap();
+        assert_eq!(Cursor::of_key(of_key, node(5)), Cursor { node: node(5), run, position: (1 << 46) - 1 });
+        // A table of 33 million buckets, and any run: exact in a 64-bit float too.
+        assert!(START.next(node(1023), run, (1 << 25) - 1, 1024).unwrap() < 1 << 53);
     }
 
     #[test]
     fn a_cursor_of_no_node_starts_over() {
-        assert_eq!(position(7 << NODE_BITS | 9, 3), (NodeId(0), 0));
+        let unknown = Cursor { node: node(9), run: 7, position: 7 }.number(Of::Keyspace).unwrap();
+        assert_eq!(Cursor::of_keyspace(unknown, 3), Cursor { node: node(0), run: 0, position: 0 });
+    }
+
+    #[test]
+    fn a_position_holds_in_its_own_run_only() {
+        let cursor = Cursor { node: node(0), run: 7, position: 96 };
+        assert_eq!(cursor.position_in(7), Some(96));
+        assert_eq!(cursor.position_in(8), None);
+        assert_eq!(cursor.position_in(0), Some(96), "a node that does not tell is believed");
+        assert_eq!(Cursor { run: 0, ..cursor }.position_in(8), None);
+    }
+
+    #[test]
+    fn an_answer_of_another_run_than_the_one_that_was_asked_starts_the_node_over() {
+        for (of, at) in [(Of::Keyspace, node(0)), (Of::Key, node(2))] {
+            let asked = Step { of, sent: Some(7) };
+            let over = asked.next(at, 8, 96, 3).unwrap();
+            assert_ne!(over, 0, "that would be the end");
+            let cursor = if of == Of::Key { Cursor::of_key(over, at) } else { Cursor::of_keyspace(over, 3) };
+            assert_eq!(cursor, Cursor { node: at, run: 8, position: 0 });
+            // Also when the other run is through: it was not asked from its beginning.
+            assert_eq!(asked.next(at, 8, 0, 3), Some(over));
+            assert_eq!(asked.next(at, 0, 96, 3), asked.next(at, 7, 96, 3), "not known: taken for the same");
+        }
+    }
+
+    #[test]
+    fn tags_differ_and_none_is_the_unknown_one() {
+        let tags: std::collections::BTreeSet<u32> =
+            (0..1_000).map(|n| run_tag(format!("{n:040x}").as_bytes())).collect();
+        assert!(tags.len() > 990, "{}", tags.len());
+        assert!(tags.iter().all(|tag| (1..1 << RUN_BITS).contains(tag)));
     }
 
     #[test]
@@ -96,14 +235,25 @@ mod tests {
         let topology = fixture::topology(&["a", "b", "c"]);
         let key = (0..).map(|n| format!("k{n}")).find(|key| topology.owner(key.as_bytes()) == NodeId(0)).unwrap();
         let reply = format!("*2\r\n$1\r\n0\r\n*1\r\n${}\r\n{key}\r\n", key.len());
-        let whole = fixture::aggregate(Kind::Scan, &[], &[Ok(&reply)]);
+        let whole = fixture::aggregate(Kind::Scan(START), &[], &[Ok(&reply)]);
         let expected = format!("*2\r\n$1\r\n1\r\n*1\r\n${}\r\n{key}\r\n", key.len());
         assert_eq!(fixture::finished(&whole, PartialReads::Error), expected);
     }
 
     #[test]
+    fn elements_of_a_key_are_passed_on_as_they_came() {
+        let step = Step { of: Of::Key, sent: None };
+        let whole = fixture::aggregate(Kind::Scan(step), &[], &[Ok("*2\r\n$1\r\n3\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n")]);
+        let cursor = (3_u64 << RUN_BITS | 7).to_string();
+        let expected = format!("*2\r\n${}\r\n{cursor}\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n", cursor.len());
+        assert_eq!(fixture::finished_in_run(&whole, PartialReads::Error, 7), expected);
+        let down = fixture::aggregate(Kind::Scan(step), &[], &[Err("-NODEDOWN node a\r\n")]);
+        assert_eq!(fixture::finished(&down, PartialReads::Nil), "-NODEDOWN node a\r\n");
+    }
+
+    #[test]
     fn a_silent_node_is_an_error_or_left_out() {
-        let scan = fixture::aggregate(Kind::Scan, &[], &[Err("-NODEDOWN node a\r\n")]);
+        let scan = fixture::aggregate(Kind::Scan(START), &[], &[Err("-NODEDOWN node a\r\n")]);
         assert_eq!(fixture::finished(&scan, PartialReads::Error), "-NODEDOWN node a\r\n");
         assert_eq!(fixture::finished(&scan, PartialReads::Nil), "*2\r\n$1\r\n1\r\n*0\r\n");
     }

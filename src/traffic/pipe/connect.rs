@@ -1,7 +1,7 @@
 //! Opens a connection to a node: name, socket, handshake.
 //!
 //! ```text
-//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME, ID ─► SELECT ─► PING ─► ready
+//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME, ID ─► INFO ─► SELECT ─► PING ─► ready
 //! ```
 //! All commands leave in one write. The PING's answer proves that the node is alive and not only its kernel: a stopped
 //! process still accepts connections. Who is to blame for a failure is told apart, because a refused db must not make
@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::traffic::{
     core::Fault,
+    merge::scan,
     resp::{Proto, encode},
     route::{Address, Node},
     worker::socket::Socket,
@@ -47,6 +48,7 @@ enum Step {
     Auth,
     SetName,
     ClientId,
+    Run,
     Select,
     Ping,
 }
@@ -56,6 +58,8 @@ enum Step {
 pub struct Greeting {
     /// The number that the node gave the connection (CLIENT ID); 0: it does not tell.
     pub client: u64,
+    /// Which run of the node's process this is, see [`scan::run_tag`]; 0: it does not tell.
+    pub run: u32,
 }
 
 /// A connection to `node` that speaks `proto` and has `db` selected.
@@ -129,6 +133,7 @@ fn handshake(node: &Node, db: u32, proto: Proto) -> (Vec<u8>, Vec<Step>) {
     }
     say(Step::SetName, &["CLIENT", "SETNAME", "circlet"]);
     say(Step::ClientId, &["CLIENT", "ID"]);
+    say(Step::Run, &["INFO", "server"]);
     if db > 0 {
         say(Step::Select, &["SELECT", &db.to_string()]);
     }
@@ -170,9 +175,18 @@ async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<Greeting, F
             complaint.get_or_insert(text);
         } else if let (Step::ClientId, OwnedFrame::Number { data, .. }) = (step, &frame) {
             greeting.client = u64::try_from(*data).unwrap_or(0);
+        } else if *step == Step::Run {
+            greeting.run = run_of(&frame);
         }
     }
     Ok(greeting)
+}
+
+/// The run that an INFO text tells of.
+fn run_of(info: &OwnedFrame) -> u32 {
+    let (OwnedFrame::BlobString { data, .. } | OwnedFrame::VerbatimString { data, .. }) = info else { return 0 };
+    let mut lines = data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find_map(|line| line.strip_prefix(b"run_id:")).map_or(0, scan::run_tag)
 }
 
 fn error_text(frame: &OwnedFrame) -> Option<String> {
@@ -196,8 +210,8 @@ fn judge(step: Step, text: &str) -> Option<Failure> {
         Step::Select => Some(Failure { fault: Fault::Pipe, why: format!("its db cannot be selected ({text})") }),
         // A node that loads its data, or whose master is away, is alive; requests get its own error.
         Step::Ping => denied.then(|| Failure::of_node(text)),
-        // A user who may not name itself or ask for its number may still be useful.
-        Step::SetName | Step::ClientId => None,
+        // A user who may not name itself or ask who answers may still be useful.
+        Step::SetName | Step::ClientId | Step::Run => None,
     }
 }
 
@@ -218,13 +232,13 @@ mod tests {
     #[test]
     fn the_handshake_says_what_the_pipe_needs_and_no_more() {
         let steps = |node: &Node, db, proto| handshake(node, db, proto).1;
-        assert_eq!(steps(&node(None, None), 0, Proto::Resp2), [Step::SetName, Step::ClientId, Step::Ping]);
+        assert_eq!(steps(&node(None, None), 0, Proto::Resp2), [Step::SetName, Step::ClientId, Step::Run, Step::Ping]);
         assert_eq!(
             steps(&node(None, Some("x")), 3, Proto::Resp2),
-            [Step::Auth, Step::SetName, Step::ClientId, Step::Select, Step::Ping]
+            [Step::Auth, Step::SetName, Step::ClientId, Step::Run, Step::Select, Step::Ping]
         );
         let (bytes, steps) = handshake(&node(Some("u"), Some("p")), 0, Proto::Resp3);
-        assert_eq!(steps, [Step::Hello, Step::SetName, Step::ClientId, Step::Ping]);
+        assert_eq!(steps, [Step::Hello, Step::SetName, Step::ClientId, Step::Run, Step::Ping]);
         assert!(bytes.starts_with(b"*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"));
     }
 

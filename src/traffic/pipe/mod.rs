@@ -160,6 +160,8 @@ pub struct Pipe {
     pub soiled: bool,
     /// The number that the node gave this connection (CLIENT ID); 0: not known.
     pub node_client: u64,
+    /// Which run of the node's process its connection is to, see [`super::merge::scan::run_tag`]; 0: not known.
+    pub run: u32,
     /// What it is doing.
     pub state: State,
     /// Number of its connection; a task of an older one has no say any more.
@@ -202,6 +204,7 @@ impl Pipe {
             ends: false,
             soiled: false,
             node_client: 0,
+            run: 0,
             state: State::Idle,
             attempt: 0,
             failures: 0,

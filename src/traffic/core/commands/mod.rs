@@ -13,6 +13,7 @@ mod connection;
 mod exec;
 mod info;
 mod latency;
+mod scan;
 mod slowlog;
 mod transaction;
 mod watch;
