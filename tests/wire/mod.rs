@@ -3,7 +3,9 @@
 mod acl;
 mod blocking;
 mod commands;
+mod info;
 mod keyspace;
+mod memory;
 mod pipelines;
 mod protocol;
 mod refused;

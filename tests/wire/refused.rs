@@ -70,7 +70,7 @@ fn commands_that_are_refused_say_why_and_what_does_instead() {
 fn commands_that_are_for_one_server() {
     let cluster = Cluster::start();
     let mut client = cluster.client();
-    for line in ["DEBUG SLEEP 0", "SWAPDB 0 1", "LATENCY DOCTOR", "MEMORY STATS", "MEMORY DOCTOR"] {
+    for line in ["DEBUG SLEEP 0", "SWAPDB 0 1", "LATENCY DOCTOR"] {
         let reply = client.ask(line);
         assert!(reply.starts_with("-ERR '") && reply.contains("acts on one server"), "{line}: {reply}");
     }

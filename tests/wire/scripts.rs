@@ -1,6 +1,6 @@
 //! EVAL, SCRIPT, FUNCTION and FCALL: run where their keys are, known on every node.
 
-use crate::support::{Cluster, resp::Value};
+use crate::support::{Cluster, Redis, cluster::plan_over, resp, resp::Value, wait::until_true};
 
 #[test]
 fn a_script_runs_where_its_keys_are() {
@@ -86,4 +86,49 @@ fn a_function_is_loaded_on_every_node_and_called_where_its_keys_are() {
     assert!(client.ask("FCALL put 1 k v").starts_with("-ERR Function not found"));
     assert!(client.ask("FUNCTION KILL").starts_with("-NOTBUSY "));
     assert!(client.ask("FUNCTION STATS").contains("running_script"));
+}
+
+#[test]
+fn a_running_script_is_found_and_killed_from_another_connection() {
+    let nodes: Vec<Redis> = (0..3).map(|_| Redis::with(&["--busy-reply-threshold", "50"])).collect();
+    let circlet = plan_over(&nodes).set("pipe.request_timeout=60s").set("workers=1").start();
+    let mut client = circlet.client();
+    let library = "#!lua name=spin\nredis.register_function('spin', function() while true do end end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]), b"$4\r\nspin\r\n");
+    for (start, kill) in
+        [(&["EVAL", "while true do end", "1", "k"][..], "SCRIPT KILL"), (&["FCALL", "spin", "1", "k"], "FUNCTION KILL")]
+    {
+        let mut runner = circlet.client();
+        let mut bytes = Vec::new();
+        resp::request(&mut bytes, start);
+        runner.send(&bytes);
+        until_true("the script to be killed", || circlet.client().ask(kill) == "+OK\r\n");
+        let reply = String::from_utf8(runner.frame()).unwrap();
+        assert!(reply.starts_with("-ERR Error running script") || reply.starts_with("-ERR Script killed"), "{reply}");
+        assert!(client.ask(kill).starts_with("-NOTBUSY "));
+    }
+}
+
+#[test]
+fn libraries_are_those_of_all_nodes() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    assert_eq!(client.call(&["FUNCTION", "LOAD", LIBRARY]), b"$3\r\nlib\r\n");
+    cluster.nodes[0].client().expect("FUNCTION FLUSH", "+OK\r\n");
+    let dump = client.call(&["FUNCTION", "DUMP"]);
+    assert_eq!(client.value("FUNCTION LIST").list().len(), 1, "n1 has lost it, the others have it");
+    assert_eq!(client.value("FUNCTION LIST LIBRARYNAME l*").list().len(), 1);
+    client.expect("FUNCTION LIST LIBRARYNAME x*", "*0\r\n");
+    assert!(client.ask("FUNCTION LIST NOSUCH").starts_with("-ERR Unknown argument NOSUCH"));
+    let engines = client.value("FUNCTION STATS").get("engines").cloned().unwrap();
+    assert_eq!(engines.get("LUA").unwrap().get("libraries_count").unwrap().number(), 1);
+    client.expect("FUNCTION FLUSH", "+OK\r\n");
+    client.expect("FUNCTION LIST", "*0\r\n");
+    let mut restore = b"*3\r\n$8\r\nFUNCTION\r\n$7\r\nRESTORE\r\n".to_vec();
+    restore.extend_from_slice(&dump);
+    client.send(&restore);
+    assert_eq!(client.frame(), b"+OK\r\n");
+    for node in &cluster.nodes {
+        assert_eq!(node.client().value("FUNCTION LIST").list().len(), 1);
+    }
 }

@@ -186,12 +186,46 @@ impl Record {
 pub struct Registry {
     sessions: DashMap<u64, Arc<Record>>,
     last_id: AtomicU64,
+    /// Connections refused because there were too many.
+    refused: AtomicU64,
+    /// `last_id` and `refused` at the last CONFIG RESETSTAT.
+    reset_at: [AtomicU64; 2],
 }
 
 impl Registry {
     /// A new session's number.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Counts a connection that was refused because there were too many.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Connections refused because there were too many.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Connections accepted and refused since the last CONFIG RESETSTAT.
+    #[must_use]
+    pub fn connections(&self) -> (u64, u64) {
+        let since = |now: &AtomicU64, then: &AtomicU64| now.load(Relaxed).saturating_sub(then.load(Relaxed));
+        (since(&self.last_id, &self.reset_at[0]), since(&self.refused, &self.reset_at[1]))
+    }
+
+    /// CONFIG RESETSTAT: what INFO tells begins at 0 again.
+    pub fn reset_stats(&self) {
+        self.reset_at[0].store(self.last_id.load(Relaxed), Relaxed);
+        self.reset_at[1].store(self.refused.load(Relaxed), Relaxed);
+    }
+
+    /// Number of sessions with this mark.
+    #[must_use]
+    pub fn marked(&self, mark: u8) -> usize {
+        self.sessions.iter().filter(|record| record.is_marked(mark)).count()
     }
 
     /// Adds a session.

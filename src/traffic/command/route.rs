@@ -62,8 +62,37 @@ pub enum Gather {
     Keys,
     /// `RANDOMKEY`: one of the keys that the nodes named.
     RandomKey,
+    /// `MEMORY STATS`: a map of numbers; sums, and ratios of sums.
+    MemoryStats,
+    /// Texts for people (`MEMORY DOCTOR`): one behind the other, each under its node's name.
+    Texts,
+    /// `FUNCTION STATS`: of the node that runs a function, if one does.
+    Running,
+    /// `FUNCTION LIST`: the libraries of all nodes, each once.
+    Libraries,
+    /// `FUNCTION DUMP`: of the node that has most.
+    Longest,
     /// One success is enough (`SCRIPT KILL`: only one node may be running one).
     AnyOk,
+}
+
+impl Gather {
+    /// Whether whatever is gathered so changes nothing, so that it may be sent again.
+    #[must_use]
+    pub fn only_asks(self) -> bool {
+        matches!(
+            self,
+            Self::Keys
+                | Self::RandomKey
+                | Self::Sum
+                | Self::Min
+                | Self::MemoryStats
+                | Self::Texts
+                | Self::Running
+                | Self::Libraries
+                | Self::Longest
+        )
+    }
 }
 
 /// A command that Circlet answers itself.
@@ -282,6 +311,11 @@ impl Route {
             "all:join" => Self::All(Gather::Join),
             "all:keys" => Self::All(Gather::Keys),
             "all:random-key" => Self::All(Gather::RandomKey),
+            "all:memory-stats" => Self::All(Gather::MemoryStats),
+            "all:texts" => Self::All(Gather::Texts),
+            "all:running" => Self::All(Gather::Running),
+            "all:libraries" => Self::All(Gather::Libraries),
+            "all:longest" => Self::All(Gather::Longest),
             "all:any-ok" => Self::All(Gather::AnyOk),
             "any" => Self::Any,
             "scan" => Self::Scan,

@@ -165,6 +165,27 @@ impl Core {
             return Err(NoPipe::Down(why.clone()));
         }
         let id = self.shared_pipe(node, db, proto).unwrap_or_else(|| self.new_pipe(node, db, proto));
+        self.with_room(id)
+    }
+
+    /// A pipe to `node` beside the usual ones: a Redis that runs a script hears nobody on the connection that it came over,
+    /// so whoever wants to end it must come over another one.
+    fn pipe_aside(&mut self, node: NodeId, proto: Proto) -> Result<PipeId, NoPipe> {
+        if let Some((_, why)) = &self.links[node.index()].down {
+            return Err(NoPipe::Down(why.clone()));
+        }
+        let id = self.links[node.index()].aside[proto_index(proto)].unwrap_or_else(|| {
+            let id = PipeId(self.pipes.len() as u32);
+            self.pipes.push(Pipe::new(node, 0, proto));
+            self.links[node.index()].aside[proto_index(proto)] = Some(id);
+            id
+        });
+        self.with_room(id)
+    }
+
+    /// This shared pipe, opened if need be, if it has room for one more request.
+    #[inline]
+    fn with_room(&mut self, id: PipeId) -> Result<PipeId, NoPipe> {
         let pipe = &self.pipes[id.index()];
         match &pipe.state {
             State::Ready | State::Connecting => {}
@@ -232,7 +253,7 @@ impl Core {
 
     /// The same command to every node.
     pub(super) fn all(&mut self, key: ClientKey, request: Request<'_>, row: &Row, how: Gather) -> Taken {
-        let reads = row.is_read() || matches!(how, Gather::Keys | Gather::RandomKey | Gather::Sum | Gather::Min);
+        let reads = row.is_read() || how.only_asks();
         self.send_all(key, Kind::All(how), reads, |out| out.extend_from_slice(request.bytes))
     }
 
@@ -273,10 +294,12 @@ impl Core {
     fn send_parts(&mut self, key: ClientKey, kind: Kind, reads: bool, cut: &Cut) -> Taken {
         let Some(client) = self.client(key) else { return Taken::Yes };
         let (db, proto) = (client.db, client.proto);
+        let aside = kind == Kind::All(Gather::AnyOk);
         let mut pipes = std::mem::take(&mut self.scratch.pipes);
         pipes.clear();
         for node in &cut.nodes {
-            match self.pipe_for(*node, db, proto) {
+            let pipe = if aside { self.pipe_aside(*node, proto) } else { self.pipe_for(*node, db, proto) };
+            match pipe {
                 Err(NoPipe::Full(pipe)) => {
                     self.scratch.pipes = pipes;
                     return Taken::Full(pipe);
@@ -362,8 +385,10 @@ impl Core {
         let db = client.db;
         client.gathered = client.gathered.saturating_sub(replied);
         self.gathered = self.gathered.saturating_sub(replied);
-        let circlet_info =
-            if aggregate.kind == (Kind::Info { own: true }) { self.circlet_info() } else { String::new() };
+        let own = match aggregate.kind {
+            Kind::Info { own } => self.own_info(own),
+            _ => merge::info::Own::default(),
+        };
         let random = self.rng.u64(..);
         // The reply that is complete came just now over this pipe, so this is the run that gave it.
         let run = match (aggregate.kind, aggregate.parts.first()) {
@@ -377,7 +402,7 @@ impl Core {
             partial_reads: self.settings.partial_reads,
             limits: &self.settings.limits,
             random,
-            circlet_info: &circlet_info,
+            own: &own,
             run,
         };
         merge::finish(&aggregate, &cx, &mut text);

@@ -100,6 +100,8 @@ struct Link {
     failures: u32,
     /// Pipes by protocol, then db.
     pipes: [Vec<Option<PipeId>>; 2],
+    /// Pipes for what must not stand behind other requests, by protocol.
+    aside: [Option<PipeId>; 2],
 }
 
 /// Buffers that are reused from request to request.

@@ -10,7 +10,7 @@ use crate::traffic::{
 };
 
 /// The part whose error the whole command answers, if any. With `partial_reads = "nil"` a read takes a silent node as empty.
-fn first_error<'a>(aggregate: &'a Aggregate, cx: &Context<'_>, reads: bool) -> Option<&'a Part> {
+pub(super) fn first_error<'a>(aggregate: &'a Aggregate, cx: &Context<'_>, reads: bool) -> Option<&'a Part> {
     let tolerant = reads && cx.partial_reads == PartialReads::Nil;
     aggregate.parts.iter().find(|part| aggregate.is_error(part) && !(tolerant && part.state == State::Failed))
 }
@@ -28,12 +28,12 @@ pub(super) fn error_of(aggregate: &Aggregate, part: &Part, cx: &Context<'_>, out
 }
 
 /// Parts that replied.
-fn replied(aggregate: &Aggregate) -> impl Iterator<Item = &[u8]> {
+pub(super) fn replied(aggregate: &Aggregate) -> impl Iterator<Item = &[u8]> {
     aggregate.parts.iter().filter(|part| part.state == State::Replied).map(|part| aggregate.bytes(part))
 }
 
 /// The value of an integer frame.
-fn integer(frame: &[u8]) -> Option<i64> {
+pub(super) fn integer(frame: &[u8]) -> Option<i64> {
     std::str::from_utf8(frame.strip_prefix(b":")?.strip_suffix(b"\r\n")?).ok()?.parse().ok()
 }
 
@@ -101,12 +101,14 @@ pub(super) fn all_succeed(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec
     }
 }
 
-/// The first reply that is no error; if there is none, an error, the nodes' own before ours (SCRIPT KILL).
+/// The first reply that is no error; if there is none, an error: a node's own before ours, and one that says more than
+/// "nothing runs here" before that (SCRIPT KILL).
 pub(super) fn any_ok(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
     if let Some(part) = aggregate.parts.iter().find(|part| !aggregate.is_error(part)) {
         return out.extend_from_slice(aggregate.bytes(part));
     }
-    match replied(aggregate).next() {
+    let busy = replied(aggregate).find(|reply| !reply.starts_with(b"-NOTBUSY "));
+    match busy.or_else(|| replied(aggregate).next()) {
         Some(reply) => out.extend_from_slice(reply),
         None => {
             if let Some(part) = aggregate.parts.first() {
@@ -280,5 +282,7 @@ mod tests {
         let kill = |parts: &[Result<&str, &str>]| finished(&aggregate(Kind::All(Gather::AnyOk), &[], parts), Error);
         assert_eq!(kill(&[Ok(busy), Ok("+OK\r\n")]), "+OK\r\n");
         assert_eq!(kill(&[Err(DOWN), Ok(busy)]), busy);
+        let wrote = "-UNKILLABLE Sorry the script already executed write commands.\r\n";
+        assert_eq!(kill(&[Ok(busy), Ok(wrote), Ok(busy)]), wrote);
     }
 }

@@ -9,7 +9,8 @@
 //! maxclients:10000           maxclients:10000             maxclients:20000
 //! ```
 //!
-//! Sections and fields come in the order of the first node that has them; what only one node tells is kept as it is;
+//! What is about clients (how many there are, connect, wait) is Circlet's own and stands in the place of the nodes' values
+//! ([`Own`]): at a node it would be about Circlet's connections. Sections and fields come in the order of the first node that has them; what only one node tells is kept as it is;
 //! what has no rule, or is no number where the rule wants one, keeps the first node's value. Bounded by the texts.
 //! Pure. Redis docs: INFO.
 
@@ -23,13 +24,20 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use self::rules::Rule;
 
+/// What Circlet itself says in INFO.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// The finished text of the `# Circlet` section, which comes first; empty when it was not asked for.
+    pub section: String,
+    /// Fields whose values take the place of the nodes'.
+    pub fields: Vec<(&'static str, String)>,
+}
+
 /// Merges `parts`, the nodes' names and INFO texts, into one text, which is appended to `out`.
-///
-/// `circlet` is the finished text of the `# Circlet` section and comes first; it is empty when it was not asked for.
-pub fn merge(parts: &[(&str, &[u8])], circlet: &str, out: &mut Vec<u8>) {
+pub fn merge(parts: &[(&str, &[u8])], own: &Own, out: &mut Vec<u8>) {
     let begin = out.len();
-    if !circlet.is_empty() {
-        out.extend_from_slice(circlet.trim_end().as_bytes());
+    if !own.section.is_empty() {
+        out.extend_from_slice(own.section.trim_end().as_bytes());
         // Whose figures follow: a node may be up and yet not have answered. The first is the one that wins.
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         out.extend_from_slice(format!("\r\ncirclet_merged_nodes:{}\r\n", names.join(",")).as_bytes());
@@ -38,7 +46,7 @@ pub fn merge(parts: &[(&str, &[u8])], circlet: &str, out: &mut Vec<u8>) {
         if out.len() > begin {
             out.extend_from_slice(b"\r\n");
         }
-        section.write(out);
+        section.write(&own.fields, out);
     }
 }
 
@@ -87,8 +95,8 @@ impl<'a> Section<'a> {
     fn add(&mut self, line: &'a [u8]) {
         let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
         let (name, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
-        // Every loaded module has a line of its own under the same name.
-        let identity = if name == b"module" { line } else { name };
+        // Every loaded module has a line of its own under the same name, and each node counts its replicas from 0.
+        let identity = if name == b"module" || is_replica(name) { line } else { name };
         let place = *self.places.entry(identity).or_insert_with(|| {
             self.fields.push(Field { name, values: Vec::new() });
             self.fields.len() - 1
@@ -97,7 +105,7 @@ impl<'a> Section<'a> {
     }
 
     /// Appends the merged section.
-    fn write(mut self, out: &mut Vec<u8>) {
+    fn write(mut self, own: &[(&str, String)], out: &mut Vec<u8>) {
         if self.header.eq_ignore_ascii_case(b"# Keyspace") {
             // Each node lists only the databases it has.
             self.fields.sort_by_key(|field| (field.name.len(), field.name));
@@ -111,18 +119,31 @@ impl<'a> Section<'a> {
             out.extend_from_slice(self.header);
             out.extend_from_slice(b"\r\n");
         }
+        let mut replicas = 0;
         for (field, rule) in self.fields.iter().zip(&rules) {
             let derived = if field.values.len() > 1 { rule.derive(field.name, &merged) } else { None };
-            out.extend_from_slice(field.name);
+            if is_replica(field.name) {
+                out.extend_from_slice(format!("slave{replicas}").as_bytes());
+                replicas += 1;
+            } else {
+                out.extend_from_slice(field.name);
+            }
             out.push(b':');
-            out.extend_from_slice(match (&derived, field.name) {
-                (Some(text), _) => text.as_bytes(),
-                (None, b"module") => field.values[0],
-                (None, name) => &merged[name],
+            let own = own.iter().find(|(name, _)| name.as_bytes() == field.name);
+            out.extend_from_slice(match (own, &derived) {
+                (Some((_, value)), _) => value.as_bytes(),
+                (None, Some(text)) => text.as_bytes(),
+                (None, None) if field.name == b"module" || is_replica(field.name) => field.values[0],
+                (None, None) => &merged[field.name],
             });
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// `slave0`, `slave1` …: a replica's line.
+fn is_replica(name: &[u8]) -> bool {
+    name.strip_prefix(b"slave").is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]

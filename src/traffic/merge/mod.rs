@@ -9,8 +9,10 @@
 //! made it and by `max_buffered`. Pure.
 
 pub mod exec;
+mod functions;
 pub mod gather;
 pub mod info;
+mod memory;
 pub mod scan;
 
 use super::{
@@ -183,8 +185,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// A random number, for RANDOMKEY.
     pub random: u64,
-    /// The ready `# Circlet` section of INFO; empty if it was not asked for.
-    pub circlet_info: &'a str,
+    /// What Circlet says in INFO.
+    pub own: &'a info::Own,
     /// For SCAN: the run of the node that answered, see [`scan::run_tag`].
     pub run: u32,
 }
@@ -205,6 +207,11 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::AnyOk) => gather::any_ok(aggregate, cx, out),
         Kind::Exec => exec::finish(aggregate, cx, out),
         Kind::Watch => gather::all_succeed(aggregate, cx, out),
+        Kind::All(Gather::MemoryStats) => memory::stats(aggregate, cx, out),
+        Kind::All(Gather::Texts) => memory::texts(aggregate, cx, out),
+        Kind::All(Gather::Running) => functions::running(aggregate, cx, out),
+        Kind::All(Gather::Libraries) => functions::libraries(aggregate, cx, out),
+        Kind::All(Gather::Longest) => functions::longest(aggregate, cx, out),
         Kind::Scan(step) => scan::finish(aggregate, step, cx, out),
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }
@@ -216,22 +223,22 @@ fn finish_info(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         .parts
         .iter()
         .filter(|part| !aggregate.is_error(part))
-        .filter_map(|part| Some((cx.topology.node(part.node).name.as_str(), info_text(aggregate.bytes(part))?)))
+        .filter_map(|part| Some((cx.topology.node(part.node).name.as_str(), text_of(aggregate.bytes(part))?)))
         .collect();
     let refused = aggregate.parts.iter().find(|part| aggregate.is_error(part));
     if parts.is_empty()
-        && cx.circlet_info.is_empty()
+        && cx.own.section.is_empty()
         && let Some(part) = refused
     {
         return gather::error_of(aggregate, part, cx, out);
     }
     let mut text = Vec::new();
-    info::merge(&parts, cx.circlet_info, &mut text);
+    info::merge(&parts, cx.own, &mut text);
     encode::verbatim_text(out, &String::from_utf8_lossy(&text), aggregate.proto);
 }
 
 /// The text inside a bulk or verbatim frame.
-fn info_text(frame: &[u8]) -> Option<&[u8]> {
+fn text_of(frame: &[u8]) -> Option<&[u8]> {
     let header = frame.iter().position(|byte| *byte == b'\n')? + 1;
     let text = frame.get(header..frame.len().checked_sub(2)?)?;
     match frame.first()? {
@@ -289,7 +296,8 @@ pub(super) mod fixture {
     pub(crate) fn finished_in_run(aggregate: &Aggregate, partial_reads: PartialReads, run: u32) -> String {
         let topology = topology(&["a", "b", "c"]);
         let limits = Limits::default();
-        let cx = Context { topology: &topology, partial_reads, limits: &limits, random: 1, circlet_info: "", run };
+        let cx =
+            Context { topology: &topology, partial_reads, limits: &limits, random: 1, own: &info::Own::default(), run };
         let mut out = Vec::new();
         finish(aggregate, &cx, &mut out);
         String::from_utf8(out).unwrap()

@@ -19,7 +19,7 @@ use std::{
     io::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -56,7 +56,6 @@ pub struct Shared {
 pub struct Fleet {
     shared: Arc<Shared>,
     topology: Arc<Topology>,
-    refused: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -95,7 +94,7 @@ impl Fleet {
             started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended at once")))?;
         }
         let topology = snapshot.topology;
-        Ok(Self { shared, topology, refused: AtomicU64::new(0), threads: Mutex::new(threads) })
+        Ok(Self { shared, topology, threads: Mutex::new(threads) })
     }
 
     /// Gives a new connection to the worker with the fewest sessions; `local` is the listener's address. Too many
@@ -117,7 +116,7 @@ impl Fleet {
             }
         };
         if let Some(stream) = refused {
-            self.refused.fetch_add(1, Relaxed);
+            self.shared.registry.refuse();
             refuse(stream);
         }
     }
@@ -154,7 +153,7 @@ impl Fleet {
     /// Connections refused for too many sessions.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
+        self.shared.registry.refused()
     }
 
     /// The nodes and the ring.

@@ -59,7 +59,7 @@ fn columns_agree_with_each_other() {
     for row in Table::builtin().rows() {
         let name = &row.name;
         let keys = row.specs.iter().any(|spec| !spec.access.has(Access::NOT_KEY));
-        let routed_by_keys = matches!(row.route, Route::Keys | Route::Split(_));
+        let routed_by_keys = matches!(row.route, Route::Keys | Route::ScanKey | Route::Split(_));
         assert!(!routed_by_keys || keys, "{name} is routed by keys that it does not have");
         assert!(
             !keys || routed_by_keys || matches!(row.route, Route::Refuse(_) | Route::Session(_)),
@@ -98,8 +98,12 @@ fn routes_are_the_intended_ones() {
         ("randomkey", Route::All(Gather::RandomKey)),
         ("script|kill function|kill", Route::All(Gather::AnyOk)),
         ("scan", Route::Scan),
+        ("hscan sscan zscan", Route::ScanKey),
+        ("memory|doctor memory|malloc-stats", Route::All(Gather::Texts)),
+        ("memory|stats", Route::All(Gather::MemoryStats)),
+        ("function|list", Route::All(Gather::Libraries)),
         ("info", Route::Info),
-        ("config|get lolwut function|list object|help xinfo|help role", Route::Any),
+        ("config|get lolwut object|help xinfo|help role", Route::Any),
         ("config|set config|rewrite", Route::All(Gather::Ok)),
         ("slowlog|get", Route::Local(Local::SlowlogGet)),
         ("latency|latest", Route::Local(Local::LatencyLatest)),
@@ -108,7 +112,7 @@ fn routes_are_the_intended_ones() {
         ("command|getkeysandflags", Route::Local(Local::CommandGetKeysAndFlags)),
         ("blpop blmove bzmpop xread", Route::Keys),
         ("wait", Route::Session(Session::Wait)),
-        ("debug swapdb memory|stats", Route::Refuse(Reason::OneNode)),
+        ("debug swapdb", Route::Refuse(Reason::OneNode)),
         ("save bgsave", Route::Refuse(Reason::Save)),
         ("replicaof slaveof failover", Route::Refuse(Reason::Replication)),
         ("acl|setuser acl|deluser", Route::Refuse(Reason::Users)),

@@ -1,15 +1,19 @@
 //! INFO: of one node by its name, or of all with Circlet's own section.
+//!
+//! What is about data and work (memory, keys, commands, CPU) is the nodes'. What is about clients is Circlet's, for a
+//! client of Circlet asks how many there are like itself: connected, blocked, tracking, subscribed, refused, and how many
+//! there may be.
 
 use std::fmt::Write as _;
 
 use crate::traffic::{
-    client::ClientKey,
+    client::{ClientKey, Record},
     command::Row,
     core::{
         Core,
         request::{Request, Taken},
     },
-    merge::Kind,
+    merge::{Kind, info::Own},
     pipe::State,
     resp::encode,
 };
@@ -36,6 +40,22 @@ impl Core {
         let own = request.args.len() == 1
             || [&b"circlet"[..], b"default", b"all", b"everything"].iter().any(|name| names(name));
         self.send_all(key, Kind::Info { own }, true, |out| out.extend_from_slice(request.bytes))
+    }
+
+    /// What Circlet says in INFO; `section`: with its own section.
+    pub(in crate::traffic::core) fn own_info(&self, section: bool) -> Own {
+        let registry = &self.registry;
+        let (accepted, refused) = registry.connections();
+        let fields = vec![
+            ("connected_clients", registry.len().to_string()),
+            ("maxclients", self.settings.session.max_sessions.to_string()),
+            ("blocked_clients", registry.marked(Record::BLOCKED).to_string()),
+            ("tracking_clients", registry.marked(Record::TRACKING).to_string()),
+            ("pubsub_clients", registry.marked(Record::PUBSUB).to_string()),
+            ("total_connections_received", accepted.to_string()),
+            ("rejected_connections", refused.to_string()),
+        ];
+        Own { section: if section { self.circlet_info() } else { String::new() }, fields }
     }
 
     /// The `# Circlet` section of INFO.

@@ -154,6 +154,8 @@ impl Core {
     fn share(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Share> {
         match row.route {
             Route::Keys | Route::Split(_) => self.share_of_keys(key, request, row),
+            // A node knows nothing of the cursors that Circlet gives; the first step of a scan needs none.
+            Route::ScanKey if request.arg(2) == b"0" => self.share_of_keys(key, request, row),
             Route::Any | Route::Session(Session::Wait | Session::Waitaof | Session::Unwatch) => Some(Share::Node),
             Route::All(_) if self.links.len() == 1 => Some(Share::Node),
             Route::All(_) => {
@@ -166,9 +168,12 @@ impl Core {
                 Some(Share::Both)
             }
             // SCAN promises nothing about keys that change meanwhile, so behind the others is as good as between them.
-            Route::Local(_) | Route::Session(_) | Route::Scan | Route::Info | Route::Refuse(Reason::Cluster) => {
-                Some(Share::Own)
-            }
+            Route::Local(_)
+            | Route::Session(_)
+            | Route::Scan
+            | Route::ScanKey
+            | Route::Info
+            | Route::Refuse(Reason::Cluster) => Some(Share::Own),
             Route::Refuse(reason) => {
                 self.refuse_for(key, row, reason);
                 None

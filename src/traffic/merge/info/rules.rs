@@ -52,7 +52,7 @@ const RULES: &[(&str, Rule)] = &[
     ("*_version",                   Lowest),  // what a client may count on at every node; lines of modules as well
     ("uptime_in_*",                 Min),     // since when all of them run
     ("io_threads_active",           Max),
-    // Clients: mostly the pipes of Circlet
+    // Clients: of what is about clients the most is Circlet's own, see core/commands/info.rs
     ("cluster_connections",         Sum),
     ("maxclients",                  Sum),
     ("client_recent_max_*",         Max),
@@ -98,6 +98,7 @@ const RULES: &[(&str, Rule)] = &[
     ("aof_rewrites_consecutive_*",  Max),
     ("aof_*",                       Sum),     // sizes, rewrites, delayed writes
     // Stats
+    ("instantaneous_*_duration_*",  Max),
     ("instantaneous_*",             Sum),
     ("total_*",                     Sum),     // connections, commands, bytes, errors, forks …
     ("rejected_*",                  Sum),
@@ -107,6 +108,7 @@ const RULES: &[(&str, Rule)] = &[
     ("evicted_*",                   Sum),
     ("current_*_time",              Max),
     ("keyspace_*",                  Sum),     // hits and misses
+    ("pubsub_patterns",             Max),     // every node has the pattern of a subscriber, but one the channel
     ("pubsub*",                     Sum),
     ("latest_fork_usec",            Max),
     ("migrate_cached_sockets",      Sum),

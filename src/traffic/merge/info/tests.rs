@@ -218,7 +218,7 @@ db3:keys=1,expires=0,avg_ttl=0\r
 fn merged(parts: &[(&str, &str)], circlet: &str) -> String {
     let parts: Vec<(&str, &[u8])> = parts.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
     let mut out = Vec::new();
-    merge(&parts, circlet, &mut out);
+    merge(&parts, &Own { section: circlet.to_owned(), fields: Vec::new() }, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -262,7 +262,7 @@ fn any_bytes_are_survived() {
         b"#\n#\r\n:\r\n::\xff\r\nno colon\r\n# Keyspace\r\ndb0:,=\r\ndb:=,\r\nmodule:\r\nmodule:x\r\n\0";
     for at in 0..strange.len() {
         let mut out = b"before".to_vec();
-        merge(&[("a", strange), ("b", &strange[at..]), ("c", &strange[..at])], "", &mut out);
+        merge(&[("a", strange), ("b", &strange[at..]), ("c", &strange[..at])], &Own::default(), &mut out);
         assert!(out.starts_with(b"before"));
     }
 }
@@ -271,4 +271,27 @@ fn any_bytes_are_survived() {
 fn the_databases_come_in_order() {
     let text = merged(&[("a", "# Keyspace\r\ndb10:keys=1\r\n"), ("b", "# Keyspace\r\ndb2:keys=1\r\n")], "");
     assert_eq!(text, "# Keyspace\r\ndb2:keys=1\r\ndb10:keys=1\r\n");
+}
+
+#[test]
+fn what_is_about_clients_is_circlets_own() {
+    let own =
+        Own { section: String::new(), fields: vec![("connected_clients", "5".into()), ("pubsub_clients", "1".into())] };
+    let text = "# Clients\r\nconnected_clients:3\r\ncluster_connections:1\r\n";
+    let mut out = Vec::new();
+    merge(&[("a", text.as_bytes()), ("b", text.as_bytes())], &own, &mut out);
+    let expected = "# Clients\r\nconnected_clients:5\r\ncluster_connections:2\r\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected, "and a field that no node has is not made up");
+}
+
+#[test]
+fn replicas_of_all_nodes_are_numbered_anew() {
+    let a = "# Replication\r\nconnected_slaves:2\r\nslave0:ip=x,port=1\r\nslave1:ip=x,port=2\r\nmaster_replid:1\r\n";
+    let b = "# Replication\r\nconnected_slaves:1\r\nslave0:ip=y,port=1\r\nmaster_replid:2\r\n";
+    let mut out = Vec::new();
+    merge(&[("a", a.as_bytes()), ("b", b.as_bytes())], &Own::default(), &mut out);
+    let text = String::from_utf8(out).unwrap();
+    for line in ["connected_slaves:3", "slave0:ip=x,port=1", "slave1:ip=x,port=2", "slave2:ip=y,port=1"] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
 }
