@@ -1,7 +1,7 @@
 //! The command line: flags in, exit code out.
 //!
-//! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own; `circlet check` looks at a
-//! configuration and starts nothing. Each subcommand is one file
+//! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own; `circlet check` and
+//! `circlet ring` look at a configuration and start nothing. Each subcommand is one file
 //! that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
 
 mod bars;
@@ -9,6 +9,7 @@ mod check;
 mod dev;
 mod exit;
 mod lifecycle;
+mod ring;
 mod serve;
 
 use std::{ffi::OsString, io, io::Write};
@@ -32,6 +33,8 @@ enum Command {
     Serve(serve::Flags),
     /// Says what is wrong in a configuration, then what it comes to: every option, the ring's shares, what is risky.
     Check(check::Flags),
+    /// Tells who has which part of the keys, where a key lies and why, and what a change of nodes would move.
+    Ring(ring::Flags),
     /// Starts Redis nodes of its own and serves them: to try Circlet, and for development.
     Dev(dev::Flags),
 }
@@ -103,6 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(args) {
         Ok(Cli { command: Command::Serve(flags) }) => serve::run(flags),
         Ok(Cli { command: Command::Check(flags) }) => check::run(flags),
+        Ok(Cli { command: Command::Ring(flags) }) => ring::run(flags),
         Ok(Cli { command: Command::Dev(flags) }) => dev::run(flags),
         Err(error) => {
             // Help and version come this way too, on standard output.

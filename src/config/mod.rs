@@ -38,7 +38,7 @@ use std::{
 
 pub use flags::Overrides;
 pub use mistake::{Mistake, Mistakes, Note, Place};
-pub use nodes::is_info_section;
+pub use nodes::{flag_node as node, is_info_section};
 pub use state::LOCK_FILE;
 
 use crate::traffic::{

@@ -155,8 +155,11 @@ pub(super) fn replace(draft: &mut Draft, flags: &[String]) {
     }
 }
 
-/// Reads `[NAME=]ADDRESS[*WEIGHT]`.
-fn flag_node(text: &str) -> Result<Node, String> {
+/// Reads `[NAME=]ADDRESS[*WEIGHT]`, as `--node` has it.
+///
+/// # Errors
+/// What is wrong and the cure.
+pub fn flag_node(text: &str) -> Result<Node, String> {
     // A path may contain '='.
     let is_path = text.starts_with("unix:") || text.starts_with('/');
     let (named, rest) = match text.split_once('=') {

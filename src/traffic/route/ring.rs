@@ -19,6 +19,7 @@ mod circle;
 mod error;
 mod ketama;
 mod modula;
+mod trace;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ use self::modula::Slots;
 pub use self::{
     circle::{Arc, Circle},
     error::{MAX_NODES, MAX_POINTS, MAX_WEIGHT, RingError},
+    trace::{Place, Trace},
 };
 use super::{NodeId, hash_tag::Tag, key_hash::KeyHash};
 
@@ -58,7 +60,12 @@ impl Hashing {
     /// The hash of `key`; 0 for the empty key, which nutcracker does not hash.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> u32 {
-        if key.is_empty() { 0 } else { self.hash.of(self.tag.map_or(key, |tag| tag.of(key))) }
+        if key.is_empty() { 0 } else { self.hash.of(self.part(key)) }
+    }
+
+    /// The part of `key` that is hashed.
+    fn part<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        self.tag.map_or(key, |tag| tag.of(key))
     }
 }
 

@@ -138,6 +138,13 @@ impl Circle {
         })
     }
 
+    /// The arc that `position` lies in.
+    pub(super) fn arc(&self, position: u32) -> Arc {
+        let index = self.starts.partition_point(|&start| start <= position) - 1;
+        let last = self.starts.get(index + 1).map_or(u32::MAX, |next| next - 1);
+        Arc { first: self.starts[index], last, owner: NodeId(self.owners[index]) }
+    }
+
     /// The part that each of `nodes` nodes has of the positions 0 to `last`; they add up to 1. A walk over all arcs.
     pub(super) fn shares(&self, nodes: usize, last: u32) -> Vec<f64> {
         let mut widths = vec![0_u64; nodes];

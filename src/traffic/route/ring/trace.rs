@@ -1,0 +1,168 @@
+//! Why a key lies where it lies, and what two rings of one scheme do differently. For people; requests never come here.
+//!
+//! Pure.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use super::{Arc, Circle, Ring, Spread};
+use crate::traffic::route::{NodeId, hash_tag};
+
+/// The way of one key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trace<'k> {
+    /// The part of the key that is hashed: its hash tag, or all of it.
+    pub hashed: &'k [u8],
+    /// Its hash; of 64 bits for xxh3, else of 32.
+    pub hash: u64,
+    /// Where that leads.
+    pub place: Place,
+}
+
+/// Where a hash leads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    /// Into an arc of the circle, which belongs to a node.
+    Arc(Arc),
+    /// To a slot of `modula`.
+    Slot {
+        /// The remainder.
+        slot: usize,
+        /// The number of slots.
+        of: usize,
+        /// Whose it is.
+        owner: NodeId,
+    },
+    /// Nowhere: any node.
+    Any,
+}
+
+impl Ring {
+    /// The way of `key`.
+    #[must_use]
+    pub fn trace<'k>(&self, key: &'k [u8]) -> Trace<'k> {
+        match &self.spread {
+            Spread::Xxh3(circle) => {
+                let hash = Circle::hash(key);
+                Trace { hashed: hash_tag::tag(key), hash, place: Place::Arc(circle.arc((hash >> 32) as u32)) }
+            }
+            Spread::Ketama(circle, hashing) => {
+                let hash = hashing.of(key);
+                Trace { hashed: hashing.part(key), hash: hash.into(), place: Place::Arc(circle.arc(hash)) }
+            }
+            Spread::Modula(slots, hashing) => {
+                let hash = hashing.of(key);
+                let (slot, of, owner) = (hash as usize % slots.len(), slots.len(), slots.owner(hash));
+                Trace { hashed: hashing.part(key), hash: hash.into(), place: Place::Slot { slot, of, owner } }
+            }
+            Spread::Random(_) => Trace { hashed: key, hash: 0, place: Place::Any },
+        }
+    }
+
+    /// The part of all keys that each pair of nodes has, the owner here and the owner in `other`, a ring of the same scheme.
+    /// Nothing for rings of different schemes, and for `random`, where nobody owns a key.
+    #[must_use]
+    pub fn against(&self, other: &Self) -> BTreeMap<(NodeId, NodeId), f64> {
+        match (&self.spread, &other.spread) {
+            (Spread::Xxh3(one), Spread::Xxh3(two)) => circles(one, two, u32::MAX),
+            (Spread::Ketama(one, hashing), Spread::Ketama(two, also)) if hashing == also => {
+                circles(one, two, hashing.hash.largest())
+            }
+            (Spread::Modula(one, hashing), Spread::Modula(two, also)) if hashing == also => {
+                // Remainders come again after the least common multiple; past 2^24 hashes a sample tells as much.
+                let period = (one.len() as u64).saturating_mul(two.len() as u64);
+                let hashes = period.min(1 << 24).min(u64::from(hashing.hash.largest()) + 1) as u32;
+                let mut counts: BTreeMap<(NodeId, NodeId), u64> = BTreeMap::new();
+                for hash in 0..hashes {
+                    *counts.entry((one.owner(hash), two.owner(hash))).or_default() += 1;
+                }
+                counts.into_iter().map(|(pair, count)| (pair, count as f64 / f64::from(hashes))).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+}
+
+/// Walks two circles side by side, up to the position `last`.
+fn circles(one: &Circle, two: &Circle, last: u32) -> BTreeMap<(NodeId, NodeId), f64> {
+    let (mut left, mut right) = (one.arcs().peekable(), two.arcs().peekable());
+    let mut widths: BTreeMap<(NodeId, NodeId), u64> = BTreeMap::new();
+    let mut at = 0;
+    while let (Some(&from), Some(&to)) = (left.peek(), right.peek())
+        && at <= u64::from(last)
+    {
+        let end = from.last.min(to.last);
+        let next = u64::from(end.min(last)) + 1;
+        *widths.entry((from.owner, to.owner)).or_default() += next - at;
+        at = next;
+        left.next_if(|arc| arc.last == end);
+        right.next_if(|arc| arc.last == end);
+    }
+    let all = f64::from(last) + 1.0;
+    widths.into_iter().map(|(pair, width)| (pair, width as f64 / all)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::route::{KeyHash, Scheme, hash_tag::Tag, ring::Hashing};
+
+    fn schemes() -> [Scheme; 3] {
+        let hashing = Hashing { hash: KeyHash::Murmur, tag: Some(Tag::BRACES) };
+        [Scheme::Xxh3 { points_per_weight: 512 }, Scheme::Ketama(hashing), Scheme::Modula(hashing)]
+    }
+
+    #[test]
+    fn a_trace_ends_at_the_owner() {
+        for scheme in schemes() {
+            let ring = Ring::of(&[("a", 1.0), ("b", 2.0), ("c", 1.0)], &scheme).unwrap();
+            for number in 0..500 {
+                let key = format!("k{{{number}}}x");
+                let trace = ring.trace(key.as_bytes());
+                assert_eq!(trace.hashed, number.to_string().as_bytes());
+                let owner = match trace.place {
+                    Place::Arc(arc) => {
+                        let shift = if matches!(scheme, Scheme::Xxh3 { .. }) { 32 } else { 0 };
+                        let at = (trace.hash >> shift) as u32;
+                        assert!(arc.first <= at && at <= arc.last, "{arc:?} {at}");
+                        arc.owner
+                    }
+                    Place::Slot { slot, of, owner } => {
+                        assert_eq!((slot, of), (trace.hash as usize % 4, 4));
+                        owner
+                    }
+                    Place::Any => panic!("{scheme:?}"),
+                };
+                assert_eq!(owner, ring.owner_of(key.as_bytes()));
+            }
+        }
+        let random = Ring::of(&[("a", 1.0)], &Scheme::Random).unwrap();
+        assert_eq!(random.trace(b"k").place, Place::Any);
+    }
+
+    #[test]
+    fn what_two_rings_do_differently_is_what_keys_do() {
+        let (before, after) = ([("a", 1.0), ("b", 2.0)], [("a", 1.0), ("b", 2.0), ("c", 1.0)]);
+        for scheme in schemes() {
+            let (one, two) = (Ring::of(&before, &scheme).unwrap(), Ring::of(&after, &scheme).unwrap());
+            let told = one.against(&two);
+            assert!((told.values().sum::<f64>() - 1.0).abs() < 1e-9);
+            let mut seen: BTreeMap<(NodeId, NodeId), f64> = BTreeMap::new();
+            for number in 0..20_000 {
+                let key = format!("user:{number}");
+                let pair = (one.owner_of(key.as_bytes()), two.owner_of(key.as_bytes()));
+                *seen.entry(pair).or_default() += 1.0 / 20_000.0;
+            }
+            for (pair, share) in &told {
+                assert!(
+                    (share - seen.get(pair).unwrap_or(&0.0)).abs() < 0.02,
+                    "{scheme:?} {pair:?}: {told:?} {seen:?}"
+                );
+            }
+            assert!(one.against(&one).keys().all(|(from, to)| from == to));
+        }
+        let random = Ring::of(&before, &Scheme::Random).unwrap();
+        assert!(random.against(&random).is_empty());
+    }
+}
