@@ -121,6 +121,28 @@ fn the_password_of_a_pool_is_asked_of_clients_and_given_to_nodes() {
 }
 
 #[test]
+fn clients_begin_in_the_database_of_the_pool() {
+    let Some(program) = Nutcracker::program() else { return };
+    let nodes = Redis::several(2);
+    let servers: Vec<String> = nodes.iter().map(|node| format!("{}:1", node.address())).collect();
+    let port = Port::lease();
+    let listen = format!("127.0.0.1:{}", port.number());
+    let text = pool("a", &listen, "  redis_db: 3\n", &servers);
+    let _nutcracker = Nutcracker::start(&program, &text, std::slice::from_ref(&listen));
+    let keys = keys();
+    write(&mut Client::connect(&listen), &keys, "nutcracker");
+    let dir = Dir::new();
+    let circlet = served(&dir.write("n.yml", &text).display().to_string(), "a", 2);
+    let mut client = circlet.client();
+    read(&mut client, &keys, "nutcracker", "database 3");
+    assert!(client.value("CLIENT LIST").text().contains(" db=3 "));
+    client.expect("SELECT 0", "+OK\r\n");
+    assert_eq!(client.value("DBSIZE").number(), 0);
+    client.expect("RESET", "+RESET\r\n");
+    assert_eq!(client.value("DBSIZE").number(), keys.len() as i64);
+}
+
+#[test]
 fn random_spreads_over_all_nodes_and_nothing_is_lost_from_view() {
     let nodes = Redis::several(3);
     let servers: Vec<String> = nodes.iter().map(|node| format!("{}:1", node.address())).collect();

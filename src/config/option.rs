@@ -95,6 +95,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "limits.max_nesting", kind: Kind::Count(|c| &mut c.traffic.limits.max_nesting, 16..=1_024) },
     Row { key: "limits.max_buffered", kind: Kind::Size(|c| &mut c.traffic.max_buffered, 16 * MB..=1_024 * GB) },
     Row { key: "session.max_sessions", kind: Kind::Count(|c| &mut c.traffic.session.max_sessions, 1..=1_000_000) },
+    Row { key: "session.database", kind: Kind::Count32(|c| &mut c.traffic.session.database, 0..=65_535) },
     Row { key: "session.max_pending", kind: Kind::Count(|c| &mut c.traffic.session.max_pending, 1..=100_000) },
     Row { key: "session.soft_output", kind: Kind::Size(|c| &mut c.traffic.session.soft_output, 4 * KB..=GB) },
     Row { key: "session.hard_output", kind: Kind::Size(|c| &mut c.traffic.session.hard_output, 4 * KB..=1_024 * GB) },

@@ -109,6 +109,7 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("limits.max_nesting", "16", "16"),
         ("limits.max_buffered", "1024GB", "\"1024GB\""),
         ("session.max_sessions", "1", "1"),
+        ("session.database", "3", "3"),
         ("session.max_pending", "1", "1"),
         ("session.soft_output", "4KB", "\"4KB\""),
         ("session.hard_output", "2MB", "\"2MB\""),

@@ -58,6 +58,8 @@ pub struct Settings {
 pub struct SessionSettings {
     /// Sessions of all workers together; one more is refused with Redis's own error.
     pub max_sessions: usize,
+    /// The database that a session begins in, and RESET returns to.
+    pub database: u32,
     /// Requests of one session that may await their reply; then its socket is not read until some are answered.
     pub max_pending: usize,
     /// Reply bytes owed to one session past which its socket is not read.
@@ -136,6 +138,7 @@ impl Default for SessionSettings {
     fn default() -> Self {
         Self {
             max_sessions: 10_000,
+            database: 0,
             max_pending: 1_024,
             soft_output: 1 << 20,
             hard_output: 256 << 20,

@@ -88,12 +88,13 @@ mod tests {
 
     #[test]
     fn a_join_takes_its_share_from_everybody_and_a_leave_gives_it_back() {
-        for set in [&[][..], &["ring.distribution=ketama"]] {
-            let joined = plan(set, "add c=127.0.0.1:3*2").unwrap();
-            assert!(joined.moves.iter().all(|(_, to, _)| to == "c"), "{joined:?}");
-            assert!((joined.moved() - joined.shares[2]).abs() < 1e-9 || set.len() == 1, "{joined:?}");
-            assert!((0.35..0.65).contains(&joined.moved()), "{joined:?}");
-        }
+        let joined = plan(&[], "add c=127.0.0.1:3*2").unwrap();
+        assert!(joined.moves.iter().all(|(_, to, _)| to == "c"), "{joined:?}");
+        assert!((joined.moved() - joined.shares[2]).abs() < 1e-9, "{joined:?}");
+        assert!((0.45..0.55).contains(&joined.moved()), "{joined:?}");
+        // ketama counts the others' points anew, so that a few keys move between them too.
+        let ketama = plan(&["ring.distribution=ketama"], "add c=127.0.0.1:3*2").unwrap();
+        assert!(ketama.moved() > ketama.shares[2] && ketama.moved() < 0.65, "{ketama:?}");
         let left = plan(&[], "remove a").unwrap();
         assert_eq!(left.moves.len(), 1);
         assert_eq!((left.moves[0].0.as_str(), left.moves[0].1.as_str()), ("a", "b"));

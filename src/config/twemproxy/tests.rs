@@ -87,7 +87,7 @@ alpha:
   tcpkeepalive: false
   redis: true
   redis_auth: hush
-  redis_db: 0
+  redis_db: 3
   preconnect: false
   auto_eject_hosts: true
   server_connections: 2
@@ -103,7 +103,7 @@ alpha:
     assert_eq!(
         Changes(&config).to_string(),
         "listen = [\"127.0.0.1:22121\"]\n# requirepass is set (not shown)\n\n[ring]\ndistribution = \"modula\"\nhash = \"murmur\"\n\
-         hash_tag = \"$$\"\n\n[session]\nmax_sessions = 500\n\n[pipe]\nconnect_timeout = \"400ms\"\nrequest_timeout = \"400ms\"\n\n\
+         hash_tag = \"$$\"\n\n[session]\nmax_sessions = 500\ndatabase = 3\n\n[pipe]\nconnect_timeout = \"400ms\"\nrequest_timeout = \"400ms\"\n\n\
          [[nodes]]\nname = \"10.0.0.1:6379\"\naddress = \"10.0.0.1:6379\"\nweight = 1\n# password is set (not shown)\n\n[[nodes]]\n\
          name = \"b\"\naddress = \"10.0.0.2:6379\"\nweight = 2\n# password is set (not shown)\n"
     );
@@ -114,6 +114,7 @@ alpha:
         "n.yml:7: backlog has no option",
         "n.yml:8: Circlet holds clients to client_connections (500)",
         "n.yml:9: tcpkeepalive: false has no option",
+        "n.yml:12: clients begin in database 3",
         "n.yml:13: preconnect: false has no option",
         "n.yml:14: auto_eject_hosts has no equivalent: no node is ever ejected",
         "n.yml:15: server_connections has no option",
@@ -215,11 +216,6 @@ fn what_circlet_cannot_serve_is_refused_with_the_reason() {
              write redis: true if its servers are Redis",
         ),
         (
-            pool(&format!("  redis_db: 3\n{SERVERS}")),
-            "n.yml:6: redis_db is 3; Circlet lets clients choose their database: remove this line, and let them SELECT 3 (with most \
-             libraries, a URL that ends with /3)",
-        ),
-        (
             pool("  servers:\n   - 127.0.0.1:22121:1\n"),
             "n.yml:7: node 127.0.0.1:22121 has Circlet's own address 127.0.0.1:22121; give a Redis server's address",
         ),
@@ -227,6 +223,7 @@ fn what_circlet_cannot_serve_is_refused_with_the_reason() {
             pool("  distribution: modula\n  servers:\n   - a:1:99999999\n"),
             "n.yml:8: the weights add up to 99999999 slots, modula holds 16777216; use smaller weights",
         ),
+        (pool(&format!("  redis_db: 70000\n{SERVERS}")), "n.yml:6: session.database is \"70000\"; use 0 to 65535"),
         (pool(""), "n.yml:1: pool a has no servers; add servers: and a line such as - 127.0.0.1:6379:1"),
         (pool("  servers: []\n"), "n.yml:6: pool a has no servers; add servers: and a line such as - 127.0.0.1:6379:1"),
         (

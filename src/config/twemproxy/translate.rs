@@ -67,11 +67,11 @@ impl Translation<'_> {
             self.draft.mistake(self.place("redis"), text);
         }
         if let Some(db) = self.pool.number("redis_db").filter(|db| *db > 0) {
+            self.set("redis_db", "session.database", &db.to_string());
             let text = format!(
-                "redis_db is {db}; Circlet lets clients choose their database: remove this line, and let them SELECT {db} (with \
-                 most libraries, a URL that ends with /{db})"
+                "clients begin in database {db} and may SELECT others; nutcracker calls it 0 and has no SELECT"
             );
-            self.draft.mistake(self.place("redis_db"), text);
+            self.note("redis_db", text);
         }
     }
 

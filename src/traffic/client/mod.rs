@@ -12,7 +12,7 @@ pub mod slots;
 pub mod special;
 pub mod transaction;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 pub use registry::{NO_COMMAND, Names, Record, Registry};
@@ -148,6 +148,12 @@ impl Client {
     #[must_use]
     pub fn command_row(&self) -> u16 {
         self.last_command as u16
+    }
+
+    /// Its requests go to database `db` from now on.
+    pub fn select(&mut self, db: u32) {
+        self.db = db;
+        self.record.db.store(db, Ordering::Relaxed);
     }
 
     /// Reply bytes that the client has not taken yet.

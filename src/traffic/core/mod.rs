@@ -335,7 +335,9 @@ impl Core {
         let authenticated = self.settings.requirepass.is_none();
         self.counters.opened += 1;
         self.registry.insert(Arc::clone(&record));
-        let index = self.clients.insert(Client::new(generation, record, authenticated)) as u32;
+        let mut client = Client::new(generation, record, authenticated);
+        client.select(self.settings.session.database);
+        let index = self.clients.insert(client) as u32;
         let key = ClientKey { index, generation };
         if self.draining {
             self.close_when_done(key, Closed::Shutdown);

@@ -42,8 +42,7 @@ impl Core {
             }
             Some(db) => {
                 if let Some(client) = self.client_mut(key) {
-                    client.db = db as u32;
-                    client.record.db.store(db as u32, Relaxed);
+                    client.select(db as u32);
                 }
                 return self.answer(key, |out| encode::simple(out, "OK"));
             }
@@ -159,13 +158,13 @@ impl Core {
     pub(super) fn reset(&mut self, key: ClientKey) {
         self.end_transaction(key);
         self.forget_watch(key);
-        let authenticated = self.settings.requirepass.is_none();
+        let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
         if let Some(client) = self.client_mut(key) {
-            client.db = 0;
             client.proto = Proto::Resp2;
             client.reply_mode = ReplyMode::On;
             client.authenticated = authenticated;
             client.record.reset();
+            client.select(db);
         }
         self.answer(key, |out| encode::simple(out, "RESET"));
     }
