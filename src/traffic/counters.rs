@@ -97,6 +97,10 @@ pub struct Counters {
     pub leased: u64,
     /// Gauge: sessions with a blocking command that waits at a node.
     pub blocked: u64,
+    /// Gauge: sessions with CLIENT TRACKING.
+    pub tracking: u64,
+    /// Invalidations handed to sessions.
+    pub invalidations: u64,
     /// Per node.
     pub nodes: Vec<NodeCounters>,
     /// Per command; published through the [`super::observe::Journal`].
@@ -153,6 +157,8 @@ impl Counters {
             buffered: 0,
             leased: 0,
             blocked: 0,
+            tracking: 0,
+            invalidations: 0,
             nodes: vec![NodeCounters::default(); nodes],
             commands: Tallies::default(),
         }
@@ -182,6 +188,10 @@ pub struct Published {
     pub leased: AtomicU64,
     /// See [`Counters::blocked`].
     pub blocked: AtomicU64,
+    /// See [`Counters::tracking`].
+    pub tracking: AtomicU64,
+    /// See [`Counters::invalidations`].
+    pub invalidations: AtomicU64,
     /// Per node.
     pub nodes: Vec<PublishedNode>,
 }
@@ -232,6 +242,8 @@ impl Published {
         self.buffered.store(counters.buffered, Relaxed);
         self.leased.store(counters.leased, Relaxed);
         self.blocked.store(counters.blocked, Relaxed);
+        self.tracking.store(counters.tracking, Relaxed);
+        self.invalidations.store(counters.invalidations, Relaxed);
         for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);

@@ -14,4 +14,5 @@ mod session;
 mod slowlog;
 mod sockets;
 mod split;
+mod tracking;
 mod transactions;

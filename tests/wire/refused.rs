@@ -17,11 +17,8 @@ fn commands_that_need_a_connection_of_their_own() {
         "SPUBLISH c m",
         "PUBSUB CHANNELS",
         "MONITOR",
-        "CLIENT TRACKING ON",
-        "CLIENT CACHING YES",
         "CLIENT PAUSE 1000",
         "CLIENT UNPAUSE",
-        "CLIENT GETREDIR",
         "SCRIPT DEBUG YES",
     ] {
         let reply = client.ask(line);
@@ -70,7 +67,7 @@ fn commands_that_are_refused_say_why_and_what_does_instead() {
 fn commands_that_are_for_one_server() {
     let cluster = Cluster::start();
     let mut client = cluster.client();
-    for line in ["DEBUG SLEEP 0", "SWAPDB 0 1", "LATENCY DOCTOR"] {
+    for line in ["DEBUG SLEEP 0", "SWAPDB 0 1"] {
         let reply = client.ask(line);
         assert!(reply.starts_with("-ERR '") && reply.contains("acts on one server"), "{line}: {reply}");
     }

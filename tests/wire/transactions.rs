@@ -175,6 +175,7 @@ fn any_mixture_is_answered_as_by_redis() {
 fn others_see_all_of_a_transaction_or_nothing() {
     let cluster = Cluster::start();
     let rounds = 400;
+    cluster.client().expect("MSET {t}x 0 {t}y 0", "+OK\r\n");
     thread::scope(|scope| {
         for _ in 0..2 {
             let mut writer = cluster.client();
@@ -363,4 +364,29 @@ fn whatever_a_client_leaves_behind_the_next_one_finds_nothing_of_it() {
         next.expect("EXEC", "*1\r\n$1\r\n1\r\n");
         next.expect("BLPOP {t}empty 0.001", "*-1\r\n");
     }
+}
+
+#[test]
+fn a_transaction_of_a_client_that_caches_is_tracked() {
+    let cluster = Cluster::start();
+    let (mut client, mut other) = (cluster.client3(), cluster.client());
+    client.expect("CLIENT TRACKING ON", "+OK\r\n");
+    let told = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$4\r\n{t}k\r\n";
+    for watch in [false, true] {
+        if watch {
+            client.expect("WATCH {t}w", "+OK\r\n");
+        }
+        client.expect("MULTI", "+OK\r\n");
+        client.expect("GET {t}k", "+QUEUED\r\n");
+        assert!(client.ask("EXEC").starts_with("*1\r\n"));
+        other.expect("SET {t}k v", "+OK\r\n");
+        assert_eq!(String::from_utf8(client.frame()).unwrap(), told);
+    }
+    client.expect("CLIENT TRACKING OFF", "+OK\r\n");
+    client.expect("WATCH {t}w", "+OK\r\n");
+    client.expect("CLIENT TRACKING ON", "+OK\r\n");
+    client.expect("MULTI", "+OK\r\n");
+    client.expect("GET {t}k", "+QUEUED\r\n");
+    let reply = client.ask("EXEC");
+    assert!(reply.starts_with("-NODEDOWN ") && reply.contains("watch them again"), "{reply}");
 }

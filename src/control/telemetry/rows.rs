@@ -58,6 +58,8 @@ rows! {
     CLIENT_BYTES = "circlet_client_bytes_total", Counter, "Bytes exchanged with clients; in: read from them, out: written to them.";
     BUFFERED = "circlet_buffered_bytes", Gauge, "Bytes held for clients and nodes.";
     BLOCKED = "circlet_sessions_blocked", Gauge, "Clients with a blocking command that waits at a node.";
+    TRACKING = "circlet_sessions_tracking", Gauge, "Clients with CLIENT TRACKING on.";
+    INVALIDATIONS = "circlet_invalidations_total", Counter, "Invalidations of cached keys handed to clients.";
     LEASED = "circlet_leased_connections", Gauge, "Open node connections lent to single clients, or kept for the next one.";
     NODE_UP = "circlet_node_up", Gauge, "1 if at least one worker can use the node.";
     NODE_SHARE = "circlet_node_share", Gauge, "The node's part of the ring, 0 to 1.";

@@ -13,10 +13,10 @@ use super::{
     View,
     process::Process,
     rows::{
-        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, LEASED, NODE_BYTES,
-        NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE, NODE_TIMEOUTS,
-        NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED, SESSIONS_REFUSED,
-        START_TIME, WORKERS,
+        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, INVALIDATIONS, LEASED,
+        NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE,
+        NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED,
+        SESSIONS_REFUSED, START_TIME, TRACKING, WORKERS,
     },
 };
 use crate::traffic::{
@@ -58,6 +58,8 @@ pub(super) fn circlet(view: &View<'_>, started: f64) {
     counter!(CLIENT_BYTES, "direction" => "out").absolute(total(|worker| &worker.client_out));
     gauge!(BUFFERED).set(float(total(|worker| &worker.buffered)));
     gauge!(BLOCKED).set(float(total(|worker| &worker.blocked)));
+    gauge!(TRACKING).set(float(total(|worker| &worker.tracking)));
+    counter!(INVALIDATIONS).absolute(total(|worker| &worker.invalidations));
     gauge!(LEASED).set(float(total(|worker| &worker.leased)));
 }
 

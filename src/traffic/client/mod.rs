@@ -10,6 +10,7 @@ pub mod pushes;
 pub mod registry;
 pub mod slots;
 pub mod special;
+pub mod tracking;
 pub mod transaction;
 
 use std::sync::{Arc, atomic::Ordering};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 pub use registry::{NO_COMMAND, Names, Record, Registry};
 pub use slots::{Reply, Slots};
 pub use special::{Blocked, Modes, Special};
+pub use tracking::{Tracked, Tracking, Wish};
 
 use super::{
     counters::Closed,
@@ -173,6 +175,17 @@ impl Client {
         self.special.as_ref().map_or(&[], |special| &special.leases)
     }
 
+    /// Its CLIENT TRACKING; `None`: off.
+    #[must_use]
+    pub fn tracking(&self) -> Option<&Tracking> {
+        self.special.as_ref()?.tracking.as_deref()
+    }
+
+    /// Its CLIENT TRACKING, to be changed.
+    pub fn tracking_mut(&mut self) -> Option<&mut Tracking> {
+        self.special.as_mut()?.tracking.as_deref_mut()
+    }
+
     /// What it is beyond requests and replies, to be changed.
     pub fn special_mut(&mut self) -> &mut Special {
         self.special.get_or_insert_default()
@@ -234,7 +247,10 @@ impl Client {
     /// Sends something that is no reply: at once, or behind the replies that it must not overtake.
     pub fn push(&mut self, bytes: &Bytes) {
         let next_seq = self.slots.next_seq();
-        if self.slots.holds_back() || self.pushes_held() > 0 {
+        // What is gathered of a split request holds a part back, too; what gathers while it waits (WAIT) has no values.
+        let gathers = self.gathered > 0 && self.pause != Pause::Blocked;
+        self.special_mut().pushes.count(bytes.len());
+        if gathers || self.slots.holds_back() || self.pushes_held() > 0 {
             self.special_mut().pushes.hold(next_seq, bytes.clone());
         } else {
             push_to(&mut self.out, bytes);

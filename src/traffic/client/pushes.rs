@@ -18,6 +18,8 @@ pub struct Pushes {
     /// Each with the slot number that must have become the head.
     held: VecDeque<(u32, Bytes)>,
     bytes: usize,
+    /// Bytes of all pushes since the client had taken everything.
+    unsent: usize,
 }
 
 impl Pushes {
@@ -37,6 +39,17 @@ impl Pushes {
         let (_, push) = self.held.pop_front()?;
         self.bytes -= push.len();
         Some(push)
+    }
+
+    /// Counts a push, held or not.
+    pub fn count(&mut self, bytes: usize) {
+        self.unsent = self.unsent.saturating_add(bytes);
+    }
+
+    /// Of `owed` bytes that the client has not taken, those that may be pushes.
+    pub fn unsent(&mut self, owed: usize) -> usize {
+        self.unsent = self.unsent.min(owed);
+        self.unsent
     }
 
     /// Bytes held.

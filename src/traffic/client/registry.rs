@@ -7,7 +7,7 @@ use std::{
     fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -48,6 +48,10 @@ pub struct Record {
     pub queued: AtomicU32,
     /// What it is at the moment: see the `MARK`s.
     marks: AtomicU8,
+    /// Where it lives in its worker.
+    place: AtomicU32,
+    /// The session that is told for it (CLIENT TRACKING … REDIRECT); 0: itself, -1: it does not track.
+    redirect: AtomicI64,
     /// Names the client gave.
     pub names: Mutex<Names>,
 }
@@ -81,6 +85,8 @@ impl Record {
             no_touch: AtomicBool::new(false),
             queued: AtomicU32::new(NOT_QUEUEING),
             marks: AtomicU8::new(0),
+            place: AtomicU32::new(0),
+            redirect: AtomicI64::new(-1),
             names: Mutex::default(),
         }
     }
@@ -95,6 +101,30 @@ impl Record {
     pub const TRACKING: u8 = 8;
     /// Mark: MONITOR.
     pub const MONITOR: u8 = 16;
+
+    /// Mark: CLIENT TRACKING with BCAST.
+    pub const BCAST: u8 = 32;
+    /// Mark: the session that was to be told for it is gone.
+    pub const BROKEN_REDIRECT: u8 = 64;
+
+    /// Notes CLIENT TRACKING: who is told (see `redirect`), and whether with BCAST.
+    pub fn track(&self, redirect: i64, bcast: bool) {
+        self.redirect.store(redirect, Relaxed);
+        self.mark(Self::TRACKING, redirect >= 0);
+        self.mark(Self::BCAST, bcast);
+        self.mark(Self::BROKEN_REDIRECT, false);
+    }
+
+    /// Notes where its worker keeps it.
+    pub fn take_place(&self, place: u32) {
+        self.place.store(place, Relaxed);
+    }
+
+    /// Where its worker keeps it.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        self.place.load(Relaxed)
+    }
 
     /// Sets or clears a mark; only its own worker does.
     pub fn mark(&self, mark: u8, on: bool) {
@@ -149,6 +179,8 @@ impl Record {
             (Self::MULTI, 'x'),
             (Self::PUBSUB, 'P'),
             (Self::TRACKING, 't'),
+            (Self::BROKEN_REDIRECT, 'R'),
+            (Self::BCAST, 'B'),
             (Self::MONITOR, 'O'),
         ];
         marks.iter().filter(|(mark, _)| self.is_marked(*mark)).for_each(|(_, flag)| flags.push(*flag));
@@ -164,7 +196,7 @@ impl Record {
             out,
             "id={} addr={} laddr={} fd={} name={} age={} idle={idle} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
              qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} \
-             user=default redir=-1 resp={} lib-name={} lib-ver={} worker={}",
+             user=default redir={} resp={} lib-name={} lib-ver={} worker={}",
             self.id,
             self.addr,
             self.laddr,
@@ -173,6 +205,7 @@ impl Record {
             age,
             self.db.load(Relaxed),
             self.queued.load(Relaxed).cast_signed(),
+            self.redirect.load(Relaxed),
             self.resp.load(Relaxed),
             names.lib_name,
             names.lib_ver,

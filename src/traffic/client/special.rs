@@ -4,6 +4,7 @@
 
 use super::{
     pushes::Pushes,
+    tracking::Tracking,
     transaction::{Home, Transaction, Unfolding, Watch},
 };
 use crate::traffic::pipe::PipeId;
@@ -53,6 +54,8 @@ pub struct Special {
     pub blocked: Option<Blocked>,
     /// It is sent more than replies, so that `hard_pushes` bounds what may wait for it.
     pub listens: bool,
+    /// CLIENT TRACKING; `None`: off.
+    pub tracking: Option<Box<Tracking>>,
     /// Pushes that wait for replies before them.
     pub pushes: Pushes,
     /// Keys that it watches.

@@ -8,13 +8,7 @@
 //! The `block` is what a node is sent, as it is sent; `own` are the commands that Circlet carries out itself, each at its
 //! place among the node's replies. Bounded by `max_queued` and `max_queued_bytes`. Pure.
 
-use crate::traffic::{
-    outbox::Outbox,
-    pipe::PipeId,
-    resp::elements::element_end,
-    resp::{Limits, Proto},
-    route::NodeId,
-};
+use crate::traffic::{outbox::Outbox, pipe::PipeId, resp::Limits, resp::elements::element_end, route::NodeId};
 
 /// Where a transaction runs, and why: the node of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +26,6 @@ pub struct Watch {
     pub pipe: PipeId,
     /// The node of the keys.
     pub home: Home,
-    /// Db that the connection has selected.
-    pub db: u32,
-    /// Protocol that the connection speaks.
-    pub proto: Proto,
     /// A WATCH on it has succeeded.
     pub holds: bool,
     /// The connection is gone, and what it watched with it.

@@ -179,6 +179,10 @@ pub enum Session {
     Unwatch,
     Wait,
     Waitaof,
+    Tracking,
+    Caching,
+    TrackingInfo,
+    GetRedir,
 }
 
 /// Why a command is refused.
@@ -266,6 +270,10 @@ const SESSIONS: &[(&str, Session)] = &[
     ("unwatch", Session::Unwatch),
     ("wait", Session::Wait),
     ("waitaof", Session::Waitaof),
+    ("tracking", Session::Tracking),
+    ("caching", Session::Caching),
+    ("trackinginfo", Session::TrackingInfo),
+    ("getredir", Session::GetRedir),
 ];
 
 /// Words of the `route` column after `refuse:`.

@@ -4,11 +4,13 @@
 //! them. Whether there is room is asked of every pipe first, so that a request is sent whole or not at all.
 
 use super::{
-    Core, Todo, proto_index,
+    Core, Todo,
+    lease::NoLease,
+    proto_index,
     request::{Request, Taken},
 };
 use crate::traffic::{
-    client::{ClientKey, Reply},
+    client::{ClientKey, Modes, Reply},
     command::{Gather, KeysError, Row, Split},
     merge::{self, Aggregate, Context, Kind, State as PartState},
     pipe::{Entry, Owner, Pipe, PipeId, State},
@@ -24,6 +26,8 @@ pub(super) enum NoPipe {
     Full(PipeId),
     /// The node or this pipe of it cannot be used; why.
     Down(String),
+    /// The session needs one of its own, and a limit forbids it.
+    NoLease(NoLease),
 }
 
 impl Core {
@@ -97,14 +101,23 @@ impl Core {
     #[inline]
     pub(super) fn send_one(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
         let Some(client) = self.client(key) else { return Taken::Yes };
-        let pipe = match self.pipe_for(node, client.db, client.proto) {
+        let tracks = client.modes.has(Modes::TRACKING);
+        let (db, proto) = (client.db, client.proto);
+        let pipe = match if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) } {
             Ok(pipe) => pipe,
             Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
             Err(NoPipe::Down(why)) => {
                 self.refuse_down(key, node, &why);
                 return Taken::Yes;
             }
+            Err(NoPipe::NoLease(why)) => {
+                self.refuse_tracked(key, node, &why);
+                return Taken::Yes;
+            }
         };
+        if tracks {
+            self.caching_first(key, pipe);
+        }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         let seq = client.open_slot();
         let entry = Entry {
@@ -116,7 +129,7 @@ impl Core {
             row: row.id,
             owner: Owner::Client,
             reads: row.is_read(),
-            retried: false,
+            retried: tracks,
             waits: false,
         };
         self.put(pipe, entry, request);
@@ -293,21 +306,30 @@ impl Core {
     /// Sends each node its part and opens the slot that waits for them; or does nothing when a pipe is full.
     fn send_parts(&mut self, key: ClientKey, kind: Kind, reads: bool, cut: &Cut) -> Taken {
         let Some(client) = self.client(key) else { return Taken::Yes };
-        let (db, proto) = (client.db, client.proto);
+        let (db, proto, tracks) = (client.db, client.proto, client.modes.has(Modes::TRACKING));
         let aside = kind == Kind::All(Gather::AnyOk);
         let mut pipes = std::mem::take(&mut self.scratch.pipes);
         pipes.clear();
         for node in &cut.nodes {
-            let pipe = if aside { self.pipe_aside(*node, proto) } else { self.pipe_for(*node, db, proto) };
+            let pipe = if aside {
+                self.pipe_aside(*node, proto)
+            } else if tracks {
+                self.tracked_pipe(key, *node)
+            } else {
+                self.pipe_for(*node, db, proto)
+            };
             match pipe {
+                Ok(pipe) => pipes.push(Ok(pipe)),
+                Err(NoPipe::Down(why)) => pipes.push(Err(why)),
                 Err(NoPipe::Full(pipe)) => {
                     self.scratch.pipes = pipes;
                     return Taken::Full(pipe);
                 }
-                other => pipes.push(other.map_err(|refused| match refused {
-                    NoPipe::Down(why) => why,
-                    NoPipe::Full(_) => String::new(),
-                })),
+                Err(NoPipe::NoLease(why)) => {
+                    self.scratch.pipes = pipes;
+                    self.refuse_tracked(key, *node, &why);
+                    return Taken::Yes;
+                }
             }
         }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
@@ -319,6 +341,9 @@ impl Core {
             self.aggregates[id].add_part(*node);
             match pipe {
                 Ok(pipe) => {
+                    if tracks {
+                        self.caching_first(key, pipe);
+                    }
                     let entry = Entry {
                         index: id as u32,
                         generation,
@@ -328,7 +353,7 @@ impl Core {
                         row,
                         owner: Owner::Part,
                         reads,
-                        retried: false,
+                        retried: tracks,
                         waits: false,
                     };
                     self.put(pipe, entry, Request { bytes: &cut.buffers[part], args: &[], blob: None });

@@ -101,16 +101,22 @@ impl Core {
         for (entry, us) in held {
             self.was_held(entry, us);
         }
+        if self.pipes[id.index()].tracks {
+            self.tracking_connected(id);
+        }
         // Whoever waits to know who answers here.
         self.wake_waiting(id);
         true
     }
 
     /// Takes what the node said of a pipe's new connection.
-    pub fn pipe_greeted(&mut self, id: PipeId, greeting: Greeting) {
+    pub fn pipe_greeted(&mut self, id: PipeId, greeting: &Greeting) {
         let pipe = &mut self.pipes[id.index()];
         pipe.node_client = greeting.client;
         pipe.run = greeting.run;
+        if pipe.tracks {
+            self.ear_connected(id);
+        }
     }
 
     /// A pipe's connection could not be made. What waited for it was never sent, and is told so.
@@ -137,6 +143,9 @@ impl Core {
             self.fail(entry, &Refusal::NodeDown(topology.node(node), why));
         }
         self.release_waiting(id);
+        if self.pipes[id.index()].tracks {
+            self.tracking_failed(id, why);
+        }
         self.lease_gone(id);
     }
 
@@ -246,7 +255,7 @@ impl Core {
         }
     }
 
-    fn pause_us(&mut self, failures: u32) -> u64 {
+    pub(super) fn pause_us(&mut self, failures: u32) -> u64 {
         let limits = &self.settings.pipe;
         let (min, max) = (limits.backoff_min.as_micros() as u64, limits.backoff_max.as_micros() as u64);
         backoff_us(failures, min, max, self.rng.f64())
@@ -276,6 +285,7 @@ impl Core {
                 self.open_first_pipe(NodeId(index as u16));
             }
         }
+        self.mend_tracking();
         self.ask_for_life();
         self.forget_held();
         self.bound_memory();

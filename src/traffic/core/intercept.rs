@@ -3,7 +3,8 @@
 //! ```text
 //!  request, its row found, arity and password checked ─► intercept ─► route
 //!                                                          │ subscribed with RESP2: refused, or allowed
-//!                                                          └ between MULTI and EXEC: queued
+//!                                                          ├ between MULTI and EXEC: queued
+//!                                                          └ behind CLIENT CACHING: the word is used up
 //! ```
 //! In Redis's order (`processCommand`). A session without [`Modes`] never comes here. Pure.
 
@@ -25,7 +26,11 @@ impl Core {
         {
             return Some(taken);
         }
-        if modes.has(Modes::QUEUEING) { self.while_queueing(key, request, row) } else { None }
+        let taken = if modes.has(Modes::QUEUEING) { self.while_queueing(key, request, row) } else { None };
+        if modes.has(Modes::TRACKING) && self.client(key)?.tracking().is_some_and(|tracking| tracking.caching) {
+            return Some(self.after_caching(key, request, row, taken));
+        }
+        taken
     }
 
     fn while_subscribed(&mut self, _key: ClientKey, _request: Request<'_>, _row: &Row) -> Option<Taken> {

@@ -13,7 +13,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Core, Todo};
+use super::{Core, Fault, Todo};
 use crate::traffic::{
     client::ClientKey,
     pipe::{Holder, Pipe, PipeId, State},
@@ -46,8 +46,12 @@ pub(super) enum NoLease {
 
 impl Core {
     /// A connection to `node` for `key` alone, in the session's db and protocol, opened if need be. It is given back by
-    /// [`Core::end_lease`], or by itself once everything in flight is answered if its `ends` is set.
+    /// [`Core::end_lease`], or by itself once everything in flight is answered if its `ends` is set. A session that
+    /// tracks keys has one already, over which all its commands go, and keeps it.
     pub(super) fn lease(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, NoLease> {
+        if let Some(id) = self.tracked_link(key, node)? {
+            return Ok(id);
+        }
         let Some(client) = self.client(key) else { return Err(NoLease::SessionLimit(0)) };
         let (db, proto) = (client.db, client.proto);
         self.lease_as(key, node, db, proto)
@@ -55,17 +59,61 @@ impl Core {
 
     /// As [`Core::lease`], in a db and protocol of choice.
     pub(super) fn lease_as(&mut self, key: ClientKey, node: NodeId, db: u32, proto: Proto) -> Result<PipeId, NoLease> {
+        self.may_lease(key, node)?;
+        let id = match self.leases.idle.get_mut(&(node, db, proto)).and_then(Vec::pop) {
+            Some(id) => id,
+            None => {
+                let id = self.place_lease(node, db, proto)?;
+                self.open_pipe(id);
+                id
+            }
+        };
+        self.hold_lease(key, id);
+        Ok(id)
+    }
+
+    /// A connection of its own for tracking, in no one's hands before and after; [`Core::connect_lease`] opens it.
+    pub(super) fn lease_fresh(
+        &mut self,
+        key: ClientKey,
+        node: NodeId,
+        db: u32,
+        proto: Proto,
+    ) -> Result<PipeId, NoLease> {
+        self.may_lease(key, node)?;
+        let id = self.place_lease(node, db, proto)?;
+        self.hold_lease(key, id);
+        let pipe = &mut self.pipes[id.index()];
+        pipe.state = State::Connecting;
+        pipe.attempt = pipe.attempt.wrapping_add(1);
+        pipe.tracks = true;
+        pipe.hears = proto == Proto::Resp3;
+        Ok(id)
+    }
+
+    /// Opens what [`Core::lease_fresh`] gave.
+    pub(super) fn connect_lease(&mut self, id: PipeId) {
+        self.todo.push(Todo::Connect(id, self.pipes[id.index()].attempt));
+    }
+
+    /// What [`Core::lease_fresh`] gave cannot be opened.
+    pub(super) fn lease_refused(&mut self, id: PipeId, why: &str) {
+        let attempt = self.pipes[id.index()].attempt;
+        self.pipe_failed(id, attempt, Fault::Pipe, why);
+    }
+
+    fn may_lease(&self, key: ClientKey, node: NodeId) -> Result<(), NoLease> {
         let held = self.client(key).map_or(0, |client| client.leases().len());
         if held >= self.settings.session.max_leases {
             return Err(NoLease::SessionLimit(self.settings.session.max_leases));
         }
-        if let Some((_, why)) = &self.links[node.index()].down {
-            return Err(NoLease::Down(why.clone()));
+        match &self.links[node.index()].down {
+            Some((_, why)) => Err(NoLease::Down(why.clone())),
+            None => Ok(()),
         }
-        let id = match self.leases.idle.get_mut(&(node, db, proto)).and_then(Vec::pop) {
-            Some(id) => id,
-            None => self.open_lease(node, db, proto)?,
-        };
+    }
+
+    fn hold_lease(&mut self, key: ClientKey, id: PipeId) {
         let now_us = self.now_us;
         let pipe = &mut self.pipes[id.index()];
         pipe.holder = Holder::Session(key);
@@ -73,10 +121,10 @@ impl Core {
         if let Some(client) = self.client_mut(key) {
             client.special_mut().leases.push(id);
         }
-        Ok(id)
     }
 
-    fn open_lease(&mut self, node: NodeId, db: u32, proto: Proto) -> Result<PipeId, NoLease> {
+    /// A place for one more connection, not open yet.
+    fn place_lease(&mut self, node: NodeId, db: u32, proto: Proto) -> Result<PipeId, NoLease> {
         let limit = self.settings.pipe.max_leased;
         if self.leases.open >= limit && !self.close_an_idle_lease() {
             return Err(NoLease::WorkerLimit(limit));
@@ -95,7 +143,6 @@ impl Core {
         };
         self.leases.open += 1;
         self.pipes[id.index()].holder = Holder::Nobody;
-        self.open_pipe(id);
         Ok(id)
     }
 
@@ -110,8 +157,14 @@ impl Core {
     pub(super) fn end_lease(&mut self, id: PipeId) {
         let pipe = &mut self.pipes[id.index()];
         let Holder::Session(key) = pipe.holder else { return };
+        if pipe.tracks && !pipe.soiled {
+            // Not before its session stops tracking.
+            pipe.ends = false;
+            return;
+        }
         let clean = pipe.state == State::Ready
             && !pipe.soiled
+            && !pipe.tracks
             && pipe.inflight.is_empty()
             && pipe.out.is_empty()
             && pipe.begun.is_empty();
@@ -142,6 +195,7 @@ impl Core {
         for entry in entries {
             self.fail_lost(entry, node, "its connection was closed");
         }
+        self.release_waiting(id);
         self.lease_gone(id);
     }
 
@@ -178,6 +232,7 @@ impl Core {
 
     /// The session `key` has lost its connection `id`, which is already forgotten: what hung on it is over.
     fn lost_lease(&mut self, key: ClientKey, id: PipeId) {
+        self.tracking_lost(key, id);
         self.lost_watch(key, id);
     }
 

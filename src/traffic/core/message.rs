@@ -38,6 +38,13 @@ pub enum Message {
         /// The whole frame.
         bytes: Bytes,
     },
+    /// Keys have changed that the session with number `id` is told of (CLIENT TRACKING … REDIRECT).
+    Invalidate {
+        /// Whom it is for.
+        id: u64,
+        /// An array of keys; `None`: all of them.
+        keys: Option<Bytes>,
+    },
 }
 
 /// Who waits for an answer from another worker.
@@ -71,6 +78,11 @@ impl Core {
                     self.push(key, &bytes);
                 }
             }
+            Message::Invalidate { id, keys } => {
+                if let Some(key) = self.key_of(id) {
+                    self.tell_invalidated(key, keys.as_deref());
+                }
+            }
         }
     }
 
@@ -92,7 +104,8 @@ impl Core {
 
     /// This worker's session with number `id`.
     pub(super) fn key_of(&self, id: u64) -> Option<ClientKey> {
-        let (index, client) = self.clients.iter().find(|(_, client)| client.record.id == id)?;
-        Some(ClientKey { index: index as u32, generation: client.generation })
+        let index = self.registry.get(id).filter(|record| record.worker == self.index)?.place();
+        let client = self.clients.get(index as usize).filter(|client| client.record.id == id)?;
+        Some(ClientKey { index, generation: client.generation })
     }
 }

@@ -22,6 +22,7 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use std::{sync::Arc, time::Duration};
 
@@ -335,9 +336,11 @@ impl Core {
         let authenticated = self.settings.requirepass.is_none();
         self.counters.opened += 1;
         self.registry.insert(Arc::clone(&record));
+        let index = self.clients.vacant_key() as u32;
+        record.take_place(index);
         let mut client = Client::new(generation, record, authenticated);
         client.select(self.settings.session.database);
-        let index = self.clients.insert(client) as u32;
+        self.clients.insert(client);
         let key = ClientKey { index, generation };
         if self.draining {
             self.close_when_done(key, Closed::Shutdown);
@@ -372,6 +375,7 @@ impl Core {
     /// What a session has outside of itself ends with it.
     fn leave(&mut self, key: ClientKey) {
         self.waits_no_more(key);
+        self.stop_tracking(key);
         for id in self.client(key).map(|client| client.leases().to_vec()).unwrap_or_default() {
             // In the middle of whatever it was doing: never clean.
             self.pipes[id.index()].soiled = true;
@@ -441,6 +445,9 @@ impl Core {
             return self.drop_client(key, why);
         }
         let owed = client.owed();
+        if client.special.as_mut().is_some_and(|special| special.pushes.unsent(owed) > hard_pushes) {
+            return self.drop_client(key, Closed::Output);
+        }
         if owed > hard && owed - client.largest.min(owed) > hard {
             return self.drop_client(key, Closed::Output);
         }

@@ -2,6 +2,10 @@
 //!
 //! Replies are not decoded; only their end is looked for. A reply that comes in several reads is collected in the
 //! pipe's `begun`; past [`STREAM_FROM`] it is handed on as it arrives, so that a huge reply never has to fit anywhere.
+//! What a RESP3 node sends beside replies is collected whole, where somebody wants it ([`Pipe::hears`]): a node never
+//! puts it inside a reply, so that the same `begun` serves.
+//!
+//! [`Pipe::hears`]: crate::traffic::pipe::Pipe::hears
 
 use super::Core;
 use crate::traffic::{
@@ -29,6 +33,8 @@ pub enum Nonsense {
     Framing(FramingError),
     /// A reply without a request.
     Unasked,
+    /// One push of more bytes than may wait for a session.
+    HugePush,
 }
 
 impl std::fmt::Display for Nonsense {
@@ -36,6 +42,7 @@ impl std::fmt::Display for Nonsense {
         match self {
             Self::Framing(error) => write!(f, "it does not speak RESP ({error})"),
             Self::Unasked => f.write_str("it sent a reply to no request"),
+            Self::HugePush => f.write_str("it sent a push larger than session.hard_pushes"),
         }
     }
 }
@@ -59,9 +66,7 @@ impl Core {
                 Ok(Some(used)) => {
                     let kind = scanner.kind();
                     if kind == b'>' {
-                        // A push that nobody asked for is no reply.
-                        let pipe = &mut self.pipes[id.index()];
-                        pipe.begun.clear(&mut self.pool);
+                        self.complete_push(id, &chunk[at..at + used]);
                     } else if !self.complete(id, chunk, at, at + used, kind) {
                         result = Err(Nonsense::Unasked);
                         break;
@@ -70,7 +75,9 @@ impl Core {
                 }
                 Ok(None) => {
                     if scanner.kind() == b'>' {
-                        // A push that nobody asked for: nothing of it is kept.
+                        if !self.begin_push(id, &chunk[at..len]) {
+                            result = Err(Nonsense::HugePush);
+                        }
                     } else if self.pipes[id.index()].inflight.is_empty() {
                         result = Err(Nonsense::Unasked);
                     } else {
@@ -139,6 +146,32 @@ impl Core {
             self.end_lease(id);
         }
         true
+    }
+
+    /// The push that ends with `end` is complete: whoever hears it is given the whole.
+    fn complete_push(&mut self, id: PipeId, end: &[u8]) {
+        let pipe = &mut self.pipes[id.index()];
+        if !pipe.hears {
+            return;
+        }
+        if pipe.begun.is_empty() {
+            return self.pushed(id, end);
+        }
+        let mut whole = Vec::with_capacity(pipe.begun.len() + end.len());
+        pipe.begun.copy_to(&mut whole);
+        pipe.begun.clear(&mut self.pool);
+        pipe.begun.shrink();
+        whole.extend_from_slice(end);
+        self.pushed(id, &whole);
+    }
+
+    /// Keeps the beginning or the middle of a push; false: it has become too large.
+    fn begin_push(&mut self, id: PipeId, part: &[u8]) -> bool {
+        let pipe = &mut self.pipes[id.index()];
+        if pipe.hears {
+            pipe.begun.push(part);
+        }
+        pipe.begun.len() <= self.settings.session.hard_pushes
     }
 
     /// Bytes `start..end` of `chunk` are the beginning or the middle of a reply.

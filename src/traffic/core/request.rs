@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Core, Todo};
 use crate::traffic::{
     client::{Client, ClientKey, NO_COMMAND, Partial, Pause},
-    command::{Found, Local, Reason, Route, Row, Session},
+    command::{Found, Local, Reason, Route, Row, Session, Table},
     counters::Closed,
     observe::tally::NO_ROW,
     pipe::PipeId,
@@ -230,7 +230,7 @@ impl Core {
     }
 
     /// A request typed as a line: rewritten as an array, then like any other.
-    fn inline_request(&mut self, key: ClientKey, line: &[u8], table: &crate::traffic::command::Table) -> Taken {
+    fn inline_request(&mut self, key: ClientKey, line: &[u8], table: &Table) -> Taken {
         let mut text = std::mem::take(&mut self.scratch.inline);
         let mut scanner = std::mem::take(&mut self.scratch.inline_scanner);
         let taken = match inline::split(line, &mut text) {
@@ -255,7 +255,7 @@ impl Core {
 
     /// One request: found in the table, checked as Redis checks it, and sent, answered or refused.
     #[inline]
-    fn request(&mut self, key: ClientKey, request: Request<'_>, table: &crate::traffic::command::Table) -> Taken {
+    fn request(&mut self, key: ClientKey, request: Request<'_>, table: &Table) -> Taken {
         let name = request.arg(0);
         let row = match table.find(name, request.args.get(1).map(|arg| arg.of(request.bytes))) {
             Found::Row(row) => row,
@@ -287,6 +287,7 @@ impl Core {
         let modal = !client.modes.is_none();
         // Redis's order: what is no command is told before who may give it.
         if !row.arity_ok(request.args.len()) {
+            self.caching_is_over(key, &row.name);
             return self.reject(key, row, &Refusal::Arity(&row.name));
         }
         if !may_pass {
@@ -295,18 +296,12 @@ impl Core {
         if modal && let Some(taken) = self.intercept(key, request, row) {
             return taken;
         }
-        self.route(key, request, row, table)
+        self.by_route(key, request, row, table)
     }
 
-    /// A request that has passed every check, by its row's route.
+    /// A request that may be given, where its row sends it.
     #[inline]
-    pub(super) fn route(
-        &mut self,
-        key: ClientKey,
-        request: Request<'_>,
-        row: &Row,
-        table: &crate::traffic::command::Table,
-    ) -> Taken {
+    pub(super) fn by_route(&mut self, key: ClientKey, request: Request<'_>, row: &Row, table: &Table) -> Taken {
         match row.route {
             Route::Keys => self.by_keys(key, request, row),
             Route::Split(how) => self.split(key, request, row, how),
@@ -360,6 +355,7 @@ impl Core {
     fn unknown_sub(&mut self, key: ClientKey, request: Request<'_>, container: &Row) -> Taken {
         self.forget_command(key);
         let command = container.name.to_ascii_uppercase();
+        self.caching_is_over(key, "");
         self.abort_transaction(key);
         self.refuse(key, &Refusal::UnknownSubcommand(request.arg(1), &command));
         Taken::Yes
@@ -368,6 +364,7 @@ impl Core {
     /// A command that neither the table nor a node has.
     fn unknown(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
         self.forget_command(key);
+        self.caching_is_over(key, "");
         // Redis prints arguments until about 128 bytes are used up.
         let mut shown = String::new();
         for index in 1..request.args.len() {

@@ -12,6 +12,7 @@ use crate::traffic::{
 
 mod leases;
 mod slow;
+mod tracking;
 mod transactions;
 
 /// A core over nodes a, b and c, with its pipes open, and helpers that play sockets.

@@ -1,7 +1,8 @@
 //! Opens a connection to a node: name, socket, handshake.
 //!
 //! ```text
-//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME, ID ─► INFO ─► SELECT ─► PING ─► ready
+//!  resolve (anew each time) ─► connect ─► HELLO 3 | AUTH ─► CLIENT SETNAME, ID ─► INFO ─► SELECT
+//!     ─► (CLIENT TRACKING) ─► PING ─► ready
 //! ```
 //! All commands leave in one write. The PING's answer proves that the node is alive and not only its kernel: a stopped
 //! process still accepts connections. Who is to blame for a failure is told apart, because a refused db must not make
@@ -50,25 +51,28 @@ enum Step {
     ClientId,
     Run,
     Select,
+    Tracking,
     Ping,
 }
 
 /// What a node says of a connection when it is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
     /// The number that the node gave the connection (CLIENT ID); 0: it does not tell.
     pub client: u64,
     /// Which run of the node's process this is, see [`scan::run_tag`]; 0: it does not tell.
     pub run: u32,
+    /// What came right behind the handshake: pushes, as soon as CLIENT TRACKING is on. Less than one read.
+    pub early: Vec<u8>,
 }
 
-/// A connection to `node` that speaks `proto` and has `db` selected.
+/// A connection to `node` that speaks `proto`, has `db` selected and was told `opening` (CLIENT TRACKING), if any.
 ///
 /// # Errors
 /// The name does not resolve, nobody listens, or the node refuses the handshake.
-pub async fn open(node: &Node, db: u32, proto: Proto) -> Result<(Socket, Greeting), Failure> {
+pub async fn open(node: &Node, db: u32, proto: Proto, opening: Option<&[u8]>) -> Result<(Socket, Greeting), Failure> {
     let mut socket = connect(&node.address).await?;
-    let (request, steps) = handshake(node, db, proto);
+    let (request, steps) = handshake(node, db, proto, opening);
     socket.write_all(&request).await.map_err(|error| Failure::of_node(describe(&error)))?;
     let greeting = read_replies(&mut socket, &steps).await?;
     Ok((socket, greeting))
@@ -111,7 +115,7 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
-fn handshake(node: &Node, db: u32, proto: Proto) -> (Vec<u8>, Vec<Step>) {
+fn handshake(node: &Node, db: u32, proto: Proto, opening: Option<&[u8]>) -> (Vec<u8>, Vec<Step>) {
     let mut out = Vec::new();
     let mut steps = Vec::new();
     let mut say = |step, words: &[&str]| {
@@ -137,7 +141,13 @@ fn handshake(node: &Node, db: u32, proto: Proto) -> (Vec<u8>, Vec<Step>) {
     if db > 0 {
         say(Step::Select, &["SELECT", &db.to_string()]);
     }
-    say(Step::Ping, &["PING"]);
+    if let Some(opening) = opening {
+        out.extend_from_slice(opening);
+        steps.push(Step::Tracking);
+    }
+    encode::array_header(&mut out, 1);
+    encode::bulk(&mut out, b"PING");
+    steps.push(Step::Ping);
     (out, steps)
 }
 
@@ -156,9 +166,12 @@ async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<Greeting, F
                     }
                     continue;
                 }
-                Ok(None) if bytes.len() < MAX_REPLIES => {}
+                Ok(None) if bytes.len() - at < MAX_REPLIES => {}
                 Ok(None) | Err(_) => return Err(Failure::of_node("it does not speak RESP")),
             }
+            // Only what is unfinished counts: any number of pushes may come with the replies.
+            bytes.drain(..at);
+            at = 0;
             let mut read = [0; 1024];
             match socket.read(&mut read).await {
                 Ok(0) => {
@@ -179,6 +192,7 @@ async fn read_replies(socket: &mut Socket, steps: &[Step]) -> Result<Greeting, F
             greeting.run = run_of(&frame);
         }
     }
+    greeting.early = bytes.split_off(at);
     Ok(greeting)
 }
 
@@ -208,6 +222,7 @@ fn judge(step: Step, text: &str) -> Option<Failure> {
         }
         Step::Hello | Step::Auth => Some(Failure::of_node(text)),
         Step::Select => Some(Failure { fault: Fault::Pipe, why: format!("its db cannot be selected ({text})") }),
+        Step::Tracking => Some(Failure { fault: Fault::Pipe, why: format!("it refuses CLIENT TRACKING ({text})") }),
         // A node that loads its data, or whose master is away, is alive; requests get its own error.
         Step::Ping => denied.then(|| Failure::of_node(text)),
         // A user who may not name itself or ask who answers may still be useful.
@@ -231,13 +246,16 @@ mod tests {
 
     #[test]
     fn the_handshake_says_what_the_pipe_needs_and_no_more() {
-        let steps = |node: &Node, db, proto| handshake(node, db, proto).1;
+        let steps = |node: &Node, db, proto| handshake(node, db, proto, None).1;
         assert_eq!(steps(&node(None, None), 0, Proto::Resp2), [Step::SetName, Step::ClientId, Step::Run, Step::Ping]);
         assert_eq!(
             steps(&node(None, Some("x")), 3, Proto::Resp2),
             [Step::Auth, Step::SetName, Step::ClientId, Step::Run, Step::Select, Step::Ping]
         );
-        let (bytes, steps) = handshake(&node(Some("u"), Some("p")), 0, Proto::Resp3);
+        let (bytes, steps) = handshake(&node(None, None), 3, Proto::Resp2, Some(b"*1\r\n$1\r\nX\r\n"));
+        assert_eq!(steps, [Step::SetName, Step::ClientId, Step::Run, Step::Select, Step::Tracking, Step::Ping]);
+        assert!(bytes.ends_with(b"*1\r\n$1\r\nX\r\n*1\r\n$4\r\nPING\r\n"));
+        let (bytes, steps) = handshake(&node(Some("u"), Some("p")), 0, Proto::Resp3, None);
         assert_eq!(steps, [Step::Hello, Step::SetName, Step::ClientId, Step::Run, Step::Ping]);
         assert!(bytes.starts_with(b"*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"));
     }
@@ -248,6 +266,7 @@ mod tests {
         assert_eq!(judge(Step::Hello, "NOAUTH HELLO must").map(|f| f.fault), Some(Fault::Node));
         assert_eq!(judge(Step::Hello, "ERR unknown command").map(|f| f.fault), Some(Fault::Pipe));
         assert_eq!(judge(Step::Select, "ERR DB index is out of range").map(|f| f.fault), Some(Fault::Pipe));
+        assert_eq!(judge(Step::Tracking, "NOPERM this user").map(|f| f.fault), Some(Fault::Pipe));
         assert!(judge(Step::Ping, "LOADING Redis is loading the dataset in memory").is_none());
         assert!(judge(Step::Ping, "NOAUTH Authentication required.").is_some());
         assert!(judge(Step::SetName, "NOPERM").is_none());

@@ -22,6 +22,7 @@ pub mod replay;
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 pub use replay::Replay;
 
 use super::{
@@ -158,6 +159,12 @@ pub struct Pipe {
     pub ends: bool,
     /// Its session left it in a state that the next must not find: it is closed when it is given back.
     pub soiled: bool,
+    /// Somebody wants what the node sends beside replies: messages, invalidations.
+    pub hears: bool,
+    /// It tracks keys for its session, which keeps it as long as it tracks.
+    pub tracks: bool,
+    /// A request that its connection begins with, and without whose success it is none.
+    pub opening: Option<Bytes>,
     /// The number that the node gave this connection (CLIENT ID); 0: not known.
     pub node_client: u64,
     /// Which run of the node's process its connection is to, see [`super::merge::scan::run_tag`]; 0: not known.
@@ -203,6 +210,9 @@ impl Pipe {
             holder: Holder::Everyone,
             ends: false,
             soiled: false,
+            hears: false,
+            tracks: false,
+            opening: None,
             node_client: 0,
             run: 0,
             state: State::Idle,

@@ -18,9 +18,10 @@ use super::{
     socket::Socket,
 };
 use crate::traffic::{
-    core::{Fault, Lost},
+    core::{Core, Fault, Lost},
     pipe::{
         PipeId,
+        chunk::CHUNK,
         connect::{self, describe},
     },
 };
@@ -41,14 +42,14 @@ pub(super) struct PipeIo {
 
 /// Opens a pipe's connection and serves it until it is lost.
 pub(super) async fn run(shell: Rc<Shell>, id: PipeId, attempt: u32) {
-    let (node, db, proto) = {
+    let (node, db, proto, opening) = {
         let mut state = shell.state.borrow_mut();
         let topology = std::sync::Arc::clone(&state.core.snapshot().topology);
         let (pipe, _) = state.core.pipe_out(id);
-        (topology.node(pipe.node).clone(), pipe.db, pipe.proto)
+        (topology.node(pipe.node).clone(), pipe.db, pipe.proto, pipe.opening.clone())
     };
     let limit = shell.shared.settings.pipe.connect_timeout;
-    let opened = tokio::time::timeout(limit, connect::open(&node, db, proto)).await;
+    let opened = tokio::time::timeout(limit, connect::open(&node, db, proto, opening.as_deref())).await;
     {
         let mut state = shell.state.borrow_mut();
         shell.set_now(&mut state);
@@ -56,11 +57,12 @@ pub(super) async fn run(shell: Rc<Shell>, id: PipeId, attempt: u32) {
             Ok(Ok((socket, greeting))) => {
                 let connected = state.core.pipe_connected(id, attempt);
                 if connected {
-                    state.core.pipe_greeted(id, greeting);
+                    state.core.pipe_greeted(id, &greeting);
                     if state.pipes.len() <= id.index() {
                         state.pipes.resize_with(id.index() + 1, || None);
                     }
                     state.pipes[id.index()] = Some(PipeIo { attempt, socket, waker: None, blocked: false });
+                    feed_early(&mut state.core, id, attempt, &greeting.early);
                 }
                 connected
             }
@@ -80,6 +82,21 @@ pub(super) async fn run(shell: Rc<Shell>, id: PipeId, attempt: u32) {
         }
     }
     poll_fn(|cx| shell.poll_pipe(id, attempt, cx)).await;
+}
+
+/// Gives the core what came right behind the handshake.
+fn feed_early(core: &mut Core, id: PipeId, attempt: u32, early: &[u8]) {
+    for part in early.chunks(CHUNK) {
+        let mut chunk = core.pool().take();
+        if let Some(bytes) = Rc::get_mut(&mut chunk) {
+            bytes[..part.len()].copy_from_slice(part);
+        }
+        let fed = core.feed_node(id, &chunk, part.len());
+        core.pool().give(chunk);
+        if let Err(nonsense) = fed {
+            core.pipe_lost(id, attempt, &Lost::Broken(nonsense.to_string()));
+        }
+    }
 }
 
 impl Shell {

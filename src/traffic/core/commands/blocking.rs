@@ -73,6 +73,7 @@ impl Core {
             waits: true,
             ..Entry::unwanted(sent_us)
         };
+        self.caching_first(key, id);
         self.put(id, entry, request);
         self.pipes[id.index()].ends = true;
         self.blocked(key, Blocked { pipes: vec![id], seq, whole: true });

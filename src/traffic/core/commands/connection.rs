@@ -87,6 +87,7 @@ impl Core {
     pub(super) fn hello(&mut self, key: ClientKey, request: Request<'_>) {
         let Some(client) = self.client(key) else { return };
         let mut proto = client.proto;
+        let spoke = proto;
         if request.args.len() > 1 {
             proto = match integer(request.arg(1)) {
                 Some(2) => Proto::Resp2,
@@ -131,6 +132,9 @@ impl Core {
             client.record.resp.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         }
         self.greet(key, proto);
+        if (spoke, proto) == (Proto::Resp2, Proto::Resp3) {
+            self.hears_from_now_on(key);
+        }
     }
 
     fn greet(&mut self, key: ClientKey, proto: Proto) {
@@ -159,6 +163,7 @@ impl Core {
         self.end_transaction(key);
         self.forget_watch(key);
         let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
+        self.stop_tracking(key);
         if let Some(client) = self.client_mut(key) {
             client.proto = Proto::Resp2;
             client.reply_mode = ReplyMode::On;

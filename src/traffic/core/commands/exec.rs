@@ -30,7 +30,7 @@ use crate::traffic::{
     observe::tally::NO_ROW,
     pipe::{Entry, Owner, PipeId},
     refusal::Refusal,
-    resp::{Elements, Scan, encode},
+    resp::{Elements, Proto, Scan, encode},
 };
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
@@ -51,7 +51,10 @@ impl Core {
             self.give_up(key, &Refusal::ExecAborted);
             return Taken::Yes;
         }
-        if let Some(watch) = watch.filter(|watch| watch.lost) {
+        // A value that is read over a connection that does not track it could be cached for ever.
+        let heard = client.tracking().is_some_and(|tracking| tracking.is_heard(client.proto));
+        let untracked = |id: PipeId| heard && !self.pipes[id.index()].tracks;
+        if let Some(watch) = watch.filter(|watch| watch.lost || untracked(watch.pipe)) {
             let (node, topology) = (watch.home.node, Arc::clone(&self.snapshot.topology));
             self.give_up(key, &Refusal::WatchLost(topology.node(node)));
             return Taken::Yes;
@@ -101,8 +104,15 @@ impl Core {
                 Taken::Yes
             });
         }
-        self.pipe_for(node, db, proto).map_err(|why| match why {
+        let tracks = client.modes.has(Modes::TRACKING);
+        let pipe = if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) };
+        pipe.map_err(|why| match why {
             NoPipe::Full(pipe) => Taken::Full(pipe),
+            NoPipe::NoLease(why) => {
+                self.end_transaction(key);
+                self.refuse_tracked(key, node, &why);
+                Taken::Yes
+            }
             NoPipe::Down(why) => {
                 let topology = Arc::clone(&self.snapshot.topology);
                 self.give_up(key, &Refusal::NodeDown(topology.node(node), &why));
@@ -114,8 +124,9 @@ impl Core {
     /// MULTI, the queued commands and EXEC, one behind the other.
     fn send_block(&mut self, key: ClientKey, id: PipeId, on_lease: bool) {
         if on_lease {
-            self.attune(key, id);
+            self.tune(key, id, true);
         }
+        self.caching_first(key, id);
         let Some(mut transaction) = self.end_transaction(key) else { return };
         let Some(client) = self.client_mut(key) else { return };
         client.special_mut().watch = None;
@@ -138,8 +149,9 @@ impl Core {
         let now_us = self.now_us;
         let pipe = &mut self.pipes[id.index()];
         pipe.used_us = now_us;
-        pipe.ends |= on_lease;
-        pipe.soiled |= transaction.changes_connection();
+        let changed = transaction.changes_connection();
+        pipe.ends |= on_lease && !pipe.tracks;
+        pipe.soiled |= changed && !pipe.tracks;
         for _ in 0..=transaction.sent {
             let part = self.aggregates[aggregate].add_part(pipe.node);
             pipe.enqueue(Entry { seq: part, ..entry }, &[]);
@@ -152,7 +164,20 @@ impl Core {
         pipe.out.push(EXEC);
         self.counters.nodes[pipe.node.index()].requests += transaction.sent as u64 + 2;
         self.mark_pipe(id);
+        if changed {
+            self.restore(id);
+        } else if on_lease {
+            self.tune(key, id, false);
+        }
         self.expect_reply(key, seq, *transaction);
+    }
+
+    /// Brings a connection back whose db or protocol the block may have changed.
+    fn restore(&mut self, id: PipeId) {
+        let pipe = &self.pipes[id.index()];
+        let (db, version): (u32, &[u8]) = (pipe.db, if pipe.proto == Proto::Resp3 { b"3" } else { b"2" });
+        self.send_unwanted(id, &[b"HELLO", version]);
+        self.send_unwanted(id, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
     }
 
     /// Keeps what is left to do behind EXEC.
@@ -275,7 +300,7 @@ impl Core {
             match table.find(request.arg(0), second) {
                 Found::Row(row) => {
                     let exec = self.as_if_given(key, u32::from(row.id));
-                    taken = self.route(key, request, row, &table);
+                    taken = self.by_route(key, request, row, &table);
                     self.as_if_given(key, exec);
                 }
                 // The table lost it meanwhile: each reply has its place all the same.

@@ -15,6 +15,7 @@ mod info;
 mod latency;
 mod scan;
 mod slowlog;
+mod tracking;
 mod transaction;
 mod watch;
 
@@ -112,6 +113,9 @@ impl Core {
             Session::Unwatch => self.unwatch(key),
             Session::Wait => return self.wait(key, request, row, Gather::Min),
             Session::Waitaof => return self.wait(key, request, row, Gather::MinEach),
+            Session::Tracking | Session::Caching | Session::TrackingInfo | Session::GetRedir => {
+                return self.client_tracking(key, request, which);
+            }
         }
         Taken::Yes
     }

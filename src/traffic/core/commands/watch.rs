@@ -6,7 +6,8 @@
 //!                                     └ lost: EXEC runs nothing and says so
 //! ```
 //! What a session sends behind WATCH is sent when WATCH is answered, so a value that it reads is not older than the
-//! watch. The lease follows the session's db and protocol; one that was changed is closed afterwards. Pure.
+//! watch. The lease follows the session's db and protocol for as long as one write takes. A session that tracks keys has a
+//! connection of its own already, over which it watches, too. Pure.
 
 use crate::traffic::{
     client::{
@@ -54,9 +55,7 @@ impl Core {
 
     /// The connection on which this session watches keys, leased if need be; `None`: it was refused.
     fn watching(&mut self, key: ClientKey, home: Option<Home>, row: &Row) -> Option<PipeId> {
-        let client = self.client(key)?;
-        let (db, proto) = (client.db, client.proto);
-        if let Some(watch) = client.special.as_ref().and_then(|special| special.watch.as_ref()) {
+        if let Some(watch) = self.client(key)?.special.as_ref().and_then(|special| special.watch.as_ref()) {
             let (lost, node, pipe) = (watch.lost, watch.home.node, watch.pipe);
             if lost {
                 let topology = std::sync::Arc::clone(&self.snapshot.topology);
@@ -68,7 +67,7 @@ impl Core {
         let home = home?;
         match self.lease(key, home.node) {
             Ok(pipe) => {
-                let watch = Watch { pipe, home, db, proto, holds: false, lost: false };
+                let watch = Watch { pipe, home, holds: false, lost: false };
                 self.client_mut(key)?.special_mut().watch = Some(watch);
                 Some(pipe)
             }
@@ -80,7 +79,7 @@ impl Core {
     }
 
     fn send_watch(&mut self, key: ClientKey, request: Request<'_>, pipe: PipeId) {
-        self.attune(key, pipe);
+        self.tune(key, pipe, true);
         let (sent_us, node) = (self.now_us as u32, self.pipes[pipe.index()].node);
         let Some(client) = self.client_mut(key) else { return };
         client.pause = Pause::Order;
@@ -97,23 +96,22 @@ impl Core {
             ..Entry::unwanted(sent_us)
         };
         self.put(pipe, entry, request);
+        self.tune(key, pipe, false);
     }
 
-    /// Lets a session's own connection follow it to another db or protocol.
-    pub(super) fn attune(&mut self, key: ClientKey, pipe: PipeId) {
-        let Some(client) = self.client_mut(key) else { return };
-        let (db, proto) = (client.db, client.proto);
-        let Some(watch) = client.special_mut().watch.as_mut().filter(|watch| watch.pipe == pipe) else { return };
-        let (other_db, other_proto) = (watch.db != db, watch.proto != proto);
-        (watch.db, watch.proto) = (db, proto);
+    /// Lets a session's own connection follow it to another db or protocol, or, not `there`, brings it back to what it was made for.
+    pub(super) fn tune(&mut self, key: ClientKey, id: PipeId, there: bool) {
+        let Some(client) = self.client(key) else { return };
+        let pipe = &self.pipes[id.index()];
+        let (db, proto) = if there { (client.db, client.proto) } else { (pipe.db, pipe.proto) };
+        let (other_db, other_proto) = (client.db != pipe.db, client.proto != pipe.proto);
         if other_proto {
             let version: &[u8] = if proto == Proto::Resp3 { b"3" } else { b"2" };
-            self.send_unwanted(pipe, &[b"HELLO", version]);
+            self.send_unwanted(id, &[b"HELLO", version]);
         }
         if other_db {
-            self.send_unwanted(pipe, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
+            self.send_unwanted(id, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
         }
-        self.pipes[pipe.index()].soiled |= other_db || other_proto;
     }
 
     /// WATCH is answered, or will never be.
@@ -144,7 +142,8 @@ impl Core {
         let Some(watch) = special.and_then(|special| special.watch.take()) else { return };
         if !watch.lost {
             self.send_unwanted(watch.pipe, &[b"UNWATCH"]);
-            self.pipes[watch.pipe.index()].ends = true;
+            let pipe = &mut self.pipes[watch.pipe.index()];
+            pipe.ends = !pipe.tracks;
         }
     }
 

@@ -14,7 +14,8 @@ impl World {
         for todo in self.core.take_todo() {
             if let Todo::Connect(id, attempt) = todo {
                 assert!(self.core.pipe_connected(id, attempt));
-                self.core.pipe_greeted(id, Greeting { client: 1_000 + id.index() as u64, run: 7 });
+                let client = 1_000 + id.index() as u64;
+                self.core.pipe_greeted(id, &Greeting { client, run: 7, ..Greeting::default() });
             }
         }
     }

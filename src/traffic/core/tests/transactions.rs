@@ -146,9 +146,10 @@ fn a_select_inside_runs_on_a_connection_that_nobody_uses_again() {
     let id = world.leases(client)[0];
     world.greet_all();
     let select = command(&["SELECT", "3"]);
-    assert_eq!(world.asked_on(id), format!("{MULTI}{select}{set}{EXEC}"));
+    let back = command(&["HELLO", "2"]) + &command(&["SELECT", "0"]);
+    assert_eq!(world.asked_on(id), format!("{MULTI}{select}{set}{EXEC}{back}"));
     assert_eq!(world.core.client(client).unwrap().db, 0);
-    world.says_on(id, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n");
+    world.says_on(id, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n*0\r\n+OK\r\n");
     assert_eq!(world.heard(client), "*2\r\n+OK\r\n+OK\r\n");
     assert_eq!(world.core.client(client).unwrap().db, 3);
     assert!(world.core.take_todo().contains(&Todo::Disconnect(id)));
@@ -264,10 +265,13 @@ fn watch_follows_its_session_to_another_db() {
     let mut world = World::new(settings());
     let (client, id) = world.watching(1);
     let (incr, select) = (command(&["INCR", &world.key(1, 0)]), command(&["SELECT", "4"]));
+    let back = command(&["SELECT", "0"]);
     world.say(client, &format!("SELECT 4\r\n{MULTI}{incr}{EXEC}"));
-    assert_eq!(world.asked_on(id), format!("{select}{MULTI}{incr}{EXEC}"));
-    world.says_on(id, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
-    assert!(world.core.take_todo().contains(&Todo::Disconnect(id)), "its db is another now");
+    assert_eq!(world.asked_on(id), format!("{select}{MULTI}{incr}{EXEC}{back}"));
+    world.says_on(id, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n");
+    assert_eq!(world.heard(client), "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+    let (_, again) = world.watching(1);
+    assert_eq!(again, id, "its db is the old one again");
 }
 
 #[test]
