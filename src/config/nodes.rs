@@ -239,7 +239,8 @@ pub(super) fn check(draft: &mut Draft) {
         }
         return;
     }
-    let own_ring = draft.config.distribution == Distribution::Xxh3;
+    // A distribution that was written wrongly may have meant one of twemproxy's.
+    let own_ring = draft.config.distribution == Distribution::Xxh3 && !draft.is_broken("ring.distribution");
     let mut names: HashMap<&str, &Place> = HashMap::new();
     let mut addresses: HashMap<&Address, &Place> = HashMap::new();
     let own: Vec<Address> = draft.config.listen.iter().chain(&draft.config.admin).cloned().collect();

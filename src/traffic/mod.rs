@@ -13,7 +13,7 @@
 //! * [`client`]: a session, its ordered reply slots, the registry of all sessions.
 //! * [`resp`]: request and reply scanners, encoding.
 //! * [`command`]: the table of all commands.
-//! * [`route`]: hash tag, ring, topology.
+//! * [`route`]: hash tag, hash, ring, topology.
 //! * [`pipe`]: connections to nodes and what is in flight on them.
 //! * [`merge`]: replies of several nodes become one.
 //! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured;
