@@ -6,10 +6,9 @@
 use super::{Config, Distribution, draft::Draft, mistake::Place, nodes, option};
 
 /// The first option may not be above the second.
-const ORDERED: [(&str, &str); 7] = [
+const ORDERED: [(&str, &str); 6] = [
     ("session.soft_output", "session.hard_output"), // reading must stop before the session is closed
     ("session.hard_output", "limits.max_buffered"), // one session may not be owed more than all together
-    ("session.max_queued_bytes", "limits.max_buffered"), // nor may one transaction
     ("pipe.backoff_min", "pipe.backoff_max"),       // pauses grow from the first to the second
     ("limits.max_bulk", "limits.max_request"),      // an argument is a part of a request
     ("limits.max_inline", "limits.max_request"),    // an inline command is a request

@@ -157,7 +157,7 @@ mod tests {
         }
         assert_eq!(shown(&whole[..whole.len() - 290])[4], format!("{}... (288 more bytes)", "y".repeat(12)));
         assert_eq!(shown(&whole[..20]), ["MSET", "ke... (1 more bytes)", "... (3 more arguments)"]);
-        assert_eq!(shown(b"*3\r\n$9999999999999999999\r\n"), ["... (3 more arguments)"]);
+        assert_eq!(shown(b"*3\r\n$99999999999999999999\r\n"), ["... (3 more arguments)"]);
         assert!(shown(b"PING\r\n").is_empty());
     }
 

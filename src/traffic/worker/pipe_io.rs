@@ -141,6 +141,11 @@ impl Shell {
                 state.chunk = Some(chunk);
                 return None;
             };
+            if state.core.pipe_out(id).0.attempt != io.attempt {
+                // What was read last made the core give this connection up.
+                state.chunk = Some(chunk);
+                return None;
+            }
             let mut buf = ReadBuf::new(bytes);
             let polled = Pin::new(&mut io.socket).poll_read(cx, &mut buf);
             let read = buf.filled().len();
