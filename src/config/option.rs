@@ -107,6 +107,14 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row { key: "session.hard_pushes", kind: Kind::Size(|c| &mut c.traffic.session.hard_pushes, 4 * KB..=1_024 * GB) },
     Row {
+        key: "session.max_subscriptions",
+        kind: Kind::Count(|c| &mut c.traffic.session.max_subscriptions, 1..=10_000_000),
+    },
+    Row {
+        key: "session.max_subscription_bytes",
+        kind: Kind::Size(|c| &mut c.traffic.session.max_subscription_bytes, 4 * KB..=4 * GB),
+    },
+    Row {
         key: "session.idle_timeout",
         kind: Kind::TimeOrOff(|c| &mut c.traffic.session.idle_timeout, SECOND..=1_000 * HOUR),
     },

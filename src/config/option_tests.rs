@@ -117,6 +117,8 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("session.max_queued", "7", "7"),
         ("session.max_queued_bytes", "4KB", "\"4KB\""),
         ("session.hard_pushes", "4KB", "\"4KB\""),
+        ("session.max_subscriptions", "1", "1"),
+        ("session.max_subscription_bytes", "4KB", "\"4KB\""),
         ("session.idle_timeout", "300s", "\"5m\""),
         ("pipe.max_in_flight", "1", "1"),
         ("pipe.max_unsent", "1MB", "\"1MB\""),

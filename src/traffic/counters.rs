@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::{observe::Tallies, refusal::Kind};
+use super::{observe::Tallies, pubsub::Kind as Topic, refusal::Kind};
 
 /// Number of latency buckets: bucket `i` holds latencies below `2^(i+4)` µs, the last one everything above.
 pub const LATENCY_BUCKETS: usize = 21;
@@ -33,6 +33,8 @@ pub enum Closed {
     Protocol,
     /// It did not read its replies: the hard output limit was passed.
     Output,
+    /// It did not read its messages: the limit of what may wait of them was passed.
+    Pushes,
     /// The process holds more bytes than it may, and this session held the most.
     Memory,
     /// No request for the idle timeout.
@@ -47,10 +49,11 @@ pub enum Closed {
 
 impl Closed {
     /// All reasons, in the order of their index.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ByClient,
         Self::Protocol,
         Self::Output,
+        Self::Pushes,
         Self::Memory,
         Self::Idle,
         Self::Killed,
@@ -65,6 +68,7 @@ impl Closed {
             Self::ByClient => "client",
             Self::Protocol => "protocol",
             Self::Output => "output_limit",
+            Self::Pushes => "push_limit",
             Self::Memory => "memory_limit",
             Self::Idle => "idle",
             Self::Killed => "killed",
@@ -101,6 +105,14 @@ pub struct Counters {
     pub tracking: u64,
     /// Invalidations handed to sessions.
     pub invalidations: u64,
+    /// Gauge: sessions that listen to channels or patterns.
+    pub subscribers: u64,
+    /// Gauge: channels, patterns and shard channels that this worker listens to.
+    pub topics: [u64; Topic::COUNT],
+    /// Messages that nodes sent.
+    pub messages_in: u64,
+    /// Messages handed to sessions.
+    pub messages_out: u64,
     /// Per node.
     pub nodes: Vec<NodeCounters>,
     /// Per command; published through the [`super::observe::Journal`].
@@ -159,6 +171,10 @@ impl Counters {
             blocked: 0,
             tracking: 0,
             invalidations: 0,
+            subscribers: 0,
+            topics: [0; Topic::COUNT],
+            messages_in: 0,
+            messages_out: 0,
             nodes: vec![NodeCounters::default(); nodes],
             commands: Tallies::default(),
         }
@@ -192,6 +208,14 @@ pub struct Published {
     pub tracking: AtomicU64,
     /// See [`Counters::invalidations`].
     pub invalidations: AtomicU64,
+    /// See [`Counters::subscribers`].
+    pub subscribers: AtomicU64,
+    /// See [`Counters::topics`].
+    pub topics: [AtomicU64; Topic::COUNT],
+    /// See [`Counters::messages_in`].
+    pub messages_in: AtomicU64,
+    /// See [`Counters::messages_out`].
+    pub messages_out: AtomicU64,
     /// Per node.
     pub nodes: Vec<PublishedNode>,
 }
@@ -244,6 +268,10 @@ impl Published {
         self.blocked.store(counters.blocked, Relaxed);
         self.tracking.store(counters.tracking, Relaxed);
         self.invalidations.store(counters.invalidations, Relaxed);
+        self.subscribers.store(counters.subscribers, Relaxed);
+        store_all(&self.topics, &counters.topics);
+        self.messages_in.store(counters.messages_in, Relaxed);
+        self.messages_out.store(counters.messages_out, Relaxed);
         for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);

@@ -15,6 +15,7 @@
 //! * [`command`]: the table of all commands.
 //! * [`route`]: hash tag, hash, ring, topology.
 //! * [`pipe`]: connections to nodes and what is in flight on them.
+//! * [`pubsub`]: who listens to which channels.
 //! * [`merge`]: replies of several nodes become one.
 //! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured;
 //!   [`observe`]: of single commands. [`settings`]: bounds.
@@ -29,6 +30,7 @@ pub mod merge;
 pub mod observe;
 pub mod outbox;
 pub mod pipe;
+pub mod pubsub;
 pub mod refusal;
 pub mod resp;
 pub mod route;

@@ -65,6 +65,8 @@ pub enum Refusal<'a> {
     MultiRefused(&'a Node, &'a str),
     /// No connection for this command alone: the option that bounds them, and its value.
     LeaseLimit(&'a str, &'a str, usize),
+    /// More subscriptions than a session may have: the command, the option that bounds them, and its value.
+    SubscriptionLimit(&'a str, &'a str, usize),
     /// Too many sessions.
     MaxClients,
 }
@@ -156,7 +158,9 @@ impl Refusal<'_> {
             Self::NodeDown(..) | Self::NoNode => Kind::NodeDown,
             Self::Timeout(..) => Kind::Timeout,
             Self::Lost(..) | Self::WatchLost(_) => Kind::Lost,
-            Self::LeaseLimit(..) | Self::TooMuchQueued(..) | Self::MaxClients => Kind::Limit,
+            Self::LeaseLimit(..) | Self::SubscriptionLimit(..) | Self::TooMuchQueued(..) | Self::MaxClients => {
+                Kind::Limit
+            }
         }
     }
 
@@ -237,6 +241,10 @@ impl Refusal<'_> {
             Self::LeaseLimit(name, option, limit) => format!(
                 "ERR '{name}' needs a node connection of its own and all {limit} are taken by clients that block, watch \
                  keys or track them; try again later, or raise {option}"
+            ),
+            Self::SubscriptionLimit(name, option, limit) => format!(
+                "ERR '{name}' would go beyond what one client may listen to ({option} is {limit}); spread the channels over \
+                 several connections, use a pattern, or raise {option}"
             ),
             Self::MaxClients => "ERR max number of clients reached".to_owned(),
         }

@@ -74,6 +74,10 @@ pub struct SessionSettings {
     pub max_queued_bytes: usize,
     /// Bytes of messages, invalidations and MONITOR lines that may wait for one session; past it it is closed.
     pub hard_pushes: usize,
+    /// Channels, patterns and shard channels that one session may listen to.
+    pub max_subscriptions: usize,
+    /// Bytes of memory that their names may take.
+    pub max_subscription_bytes: usize,
     /// A session without any request for this long is closed; `None`: never.
     pub idle_timeout: Option<Duration>,
 }
@@ -146,6 +150,8 @@ impl Default for SessionSettings {
             max_queued: 100_000,
             max_queued_bytes: 256 << 20,
             hard_pushes: 32 << 20,
+            max_subscriptions: 65_536,
+            max_subscription_bytes: 16 << 20,
             idle_timeout: None,
         }
     }

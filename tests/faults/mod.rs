@@ -6,5 +6,6 @@ mod down;
 mod hung;
 mod lying;
 mod partial;
+mod pubsub;
 mod scan;
 mod transactions;

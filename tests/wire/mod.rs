@@ -8,6 +8,7 @@ mod keyspace;
 mod memory;
 mod pipelines;
 mod protocol;
+mod pubsub;
 mod refused;
 mod scripts;
 mod session;

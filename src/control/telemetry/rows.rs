@@ -61,6 +61,9 @@ rows! {
     TRACKING = "circlet_sessions_tracking", Gauge, "Clients with CLIENT TRACKING on.";
     INVALIDATIONS = "circlet_invalidations_total", Counter, "Invalidations of cached keys handed to clients.";
     LEASED = "circlet_leased_connections", Gauge, "Open node connections lent to single clients, or kept for the next one.";
+    SUBSCRIBERS = "circlet_subscribers", Gauge, "Clients that listen to channels or patterns.";
+    TOPICS = "circlet_subscriptions", Gauge, "Channels, patterns and shard channels listened to at nodes; one that several workers listen to counts for each.";
+    MESSAGES = "circlet_messages_total", Counter, "Messages of publish/subscribe; in: received from nodes, out: handed to subscribers.";
     NODE_UP = "circlet_node_up", Gauge, "1 if at least one worker can use the node.";
     NODE_SHARE = "circlet_node_share", Gauge, "The node's part of the ring, 0 to 1.";
     NODE_IN_FLIGHT = "circlet_node_in_flight", Gauge, "Requests sent to the node and not yet answered.";

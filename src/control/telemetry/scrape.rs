@@ -14,14 +14,14 @@ use super::{
     process::Process,
     rows::{
         BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, INVALIDATIONS, LEASED,
-        NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE,
+        MESSAGES, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE,
         NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED,
-        SESSIONS_REFUSED, START_TIME, TRACKING, WORKERS,
+        SESSIONS_REFUSED, START_TIME, SUBSCRIBERS, TOPICS, TRACKING, WORKERS,
     },
 };
 use crate::traffic::{
     counters::{Closed, Published, PublishedNode},
-    refusal,
+    pubsub, refusal,
 };
 
 /// Sum of one counter over `parts`.
@@ -60,6 +60,13 @@ pub(super) fn circlet(view: &View<'_>, started: f64) {
     gauge!(BLOCKED).set(float(total(|worker| &worker.blocked)));
     gauge!(TRACKING).set(float(total(|worker| &worker.tracking)));
     counter!(INVALIDATIONS).absolute(total(|worker| &worker.invalidations));
+    gauge!(SUBSCRIBERS).set(float(total(|worker| &worker.subscribers)));
+    for (index, kind) in pubsub::Kind::ALL.iter().enumerate() {
+        let topics = sum(view.workers, |worker| worker.topics[index].load(Relaxed));
+        gauge!(TOPICS, "kind" => kind.label()).set(float(topics));
+    }
+    counter!(MESSAGES, "direction" => "in").absolute(total(|worker| &worker.messages_in));
+    counter!(MESSAGES, "direction" => "out").absolute(total(|worker| &worker.messages_out));
     gauge!(LEASED).set(float(total(|worker| &worker.leased)));
 }
 

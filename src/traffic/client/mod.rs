@@ -18,7 +18,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 pub use registry::{NO_COMMAND, Names, Record, Registry};
 pub use slots::{Reply, Slots};
-pub use special::{Blocked, Modes, Special};
+pub use special::{Awaiting, Blocked, Modes, Special};
 pub use tracking::{Tracked, Tracking, Wish};
 
 use super::{
@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Where a session lives in its worker; a later session in the same place has another generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientKey {
     /// Index in the worker's table.
     pub index: u32,
@@ -208,7 +208,7 @@ impl Client {
     /// Whether a reply to EXEC is being put together.
     #[must_use]
     pub fn unfolds(&self) -> bool {
-        self.special.as_ref().is_some_and(|special| special.unfolding.is_some())
+        self.pause == Pause::Exec || self.special.as_ref().is_some_and(|special| special.unfolding.is_some())
     }
 
     /// Whether the next request's reply is wanted; each request asks once.
@@ -250,14 +250,18 @@ impl Client {
         // What is gathered of a split request holds a part back, too; what gathers while it waits (WAIT) has no values.
         let gathers = self.gathered > 0 && self.pause != Pause::Blocked;
         self.special_mut().pushes.count(bytes.len());
-        if gathers || self.slots.holds_back() || self.pushes_held() > 0 {
+        if gathers || self.slots.holds_back() || self.pushes_held() > 0 || self.unfolds() {
             self.special_mut().pushes.hold(next_seq, bytes.clone());
         } else {
             push_to(&mut self.out, bytes);
         }
     }
 
-    fn release_pushes(&mut self) {
+    /// Lets held pushes leave whose turn it is; none stands inside a reply to EXEC.
+    pub fn release_pushes(&mut self) {
+        if self.unfolds() {
+            return;
+        }
         let Some(special) = &mut self.special else { return };
         while let Some(bytes) = special.pushes.next(self.slots.head()) {
             push_to(&mut self.out, &bytes);

@@ -13,6 +13,8 @@ use std::{
 
 use dashmap::DashMap;
 
+use crate::traffic::pubsub::{Audience, Kind};
+
 /// Stands for the row of a command that was never given.
 pub const NO_COMMAND: u32 = u32::MAX;
 
@@ -52,6 +54,8 @@ pub struct Record {
     place: AtomicU32,
     /// The session that is told for it (CLIENT TRACKING … REDIRECT); 0: itself, -1: it does not track.
     redirect: AtomicI64,
+    /// Number of its subscriptions of each kind.
+    pub subscribed: [AtomicU32; Kind::COUNT],
     /// Names the client gave.
     pub names: Mutex<Names>,
 }
@@ -87,6 +91,7 @@ impl Record {
             marks: AtomicU8::new(0),
             place: AtomicU32::new(0),
             redirect: AtomicI64::new(-1),
+            subscribed: [const { AtomicU32::new(0) }; Kind::COUNT],
             names: Mutex::default(),
         }
     }
@@ -194,7 +199,7 @@ impl Record {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={idle} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={idle} flags={flags} db={} sub={} psub={} ssub={} multi={} \
              qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} \
              user=default redir={} resp={} lib-name={} lib-ver={} worker={}",
             self.id,
@@ -204,6 +209,9 @@ impl Record {
             names.name,
             age,
             self.db.load(Relaxed),
+            self.subscribed[Kind::Channel as usize].load(Relaxed),
+            self.subscribed[Kind::Pattern as usize].load(Relaxed),
+            self.subscribed[Kind::Shard as usize].load(Relaxed),
             self.queued.load(Relaxed).cast_signed(),
             self.redirect.load(Relaxed),
             self.resp.load(Relaxed),
@@ -223,6 +231,8 @@ pub struct Registry {
     refused: AtomicU64,
     /// `last_id` and `refused` at the last CONFIG RESETSTAT.
     reset_at: [AtomicU64; 2],
+    /// How many of them listen to which channels and patterns.
+    pub audience: Audience,
 }
 
 impl Registry {

@@ -7,7 +7,10 @@ use super::{
     tracking::Tracking,
     transaction::{Home, Transaction, Unfolding, Watch},
 };
-use crate::traffic::pipe::PipeId;
+use crate::traffic::{
+    pipe::PipeId,
+    pubsub::{Kind, Name, Subscriptions},
+};
 
 /// What stands between a session's requests and their routes: one bit each, looked at once per request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub struct Special {
     pub leases: Vec<PipeId>,
     /// A blocking command waits at a node.
     pub blocked: Option<Blocked>,
-    /// It is sent more than replies, so that `hard_pushes` bounds what may wait for it.
+    /// It is sent more than replies and messages of its subscriptions, so that it is not idle though it says nothing.
     pub listens: bool,
     /// CLIENT TRACKING; `None`: off.
     pub tracking: Option<Box<Tracking>>,
@@ -64,6 +67,10 @@ pub struct Special {
     pub transaction: Option<Box<Transaction>>,
     /// A reply to EXEC that is being put together.
     pub unfolding: Option<Box<Unfolding>>,
+    /// The channels and patterns that it listens to.
+    pub subscriptions: Subscriptions,
+    /// A SUBSCRIBE or UNSUBSCRIBE waits for nodes.
+    pub awaiting: Option<Awaiting>,
 }
 
 impl Special {
@@ -78,8 +85,30 @@ impl Special {
     #[must_use]
     pub fn held(&self) -> usize {
         let queued = self.transaction.as_ref().map_or(0, |transaction| transaction.held());
-        queued + self.unfolding.as_ref().map_or(0, |unfolding| unfolding.held())
+        let names = self.subscriptions.bytes();
+        names + queued + self.unfolding.as_ref().map_or(0, |unfolding| unfolding.held())
     }
+
+    /// Whether it is sent more than replies.
+    #[must_use]
+    pub fn is_sent_pushes(&self) -> bool {
+        self.listens || !self.subscriptions.is_empty()
+    }
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE that is answered when nodes have confirmed what it needs.
+#[derive(Debug)]
+pub struct Awaiting {
+    /// The slot of its reply.
+    pub seq: u32,
+    /// Its error, if it comes to that, is not wanted (CLIENT REPLY).
+    pub muted: bool,
+    /// What the session then listens to.
+    pub joins: Option<(Kind, Vec<Name>)>,
+    /// What it is then told, if it joins nothing.
+    pub text: Vec<u8>,
+    /// Confirmations that are missing.
+    pub left: usize,
 }
 
 /// A blocking command that waits at a node.

@@ -4,12 +4,27 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-/// Longer patterns match nothing: names of commands are short, and work must not grow with what a client sends.
+/// Longer patterns match nothing: names are short, and work must not grow with what a client sends.
 const MAX_PATTERN: usize = 1_024;
+
+/// Longer texts match nothing, either.
+const MAX_TEXT: usize = 64 << 10;
 
 /// Whether all of `text` matches `pattern`, in any case.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    if pattern.len() > MAX_PATTERN {
+    search(pattern, text, |byte| byte.to_ascii_lowercase())
+}
+
+/// Whether all of `text` matches `pattern`, upper and lower case being different.
+#[must_use]
+pub fn matches_exactly(pattern: &[u8], text: &[u8]) -> bool {
+    search(pattern, text, |byte| byte)
+}
+
+/// Bytes are the same if `fold` makes them so.
+#[inline]
+fn search(pattern: &[u8], text: &[u8], fold: impl Fn(u8) -> u8 + Copy) -> bool {
+    if pattern.len() > MAX_PATTERN || text.len() > MAX_TEXT {
         return false;
     }
     let (mut at, mut seen) = (0, 0);
@@ -22,7 +37,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 Some((at + 1, seen))
             }
             (None, None) => return true,
-            (Some(_), Some(byte)) => one(&pattern[at..], *byte).map(|len| (at + len, seen + 1)),
+            (Some(_), Some(byte)) => one(&pattern[at..], *byte, fold).map(|len| (at + len, seen + 1)),
             _ => None,
         };
         (at, seen) = match (step, back) {
@@ -37,22 +52,22 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The length of the first element of `pattern`, which is no `*`, if `byte` matches it.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+fn one(pattern: &[u8], byte: u8, fold: impl Fn(u8) -> u8) -> Option<usize> {
     match pattern {
         [b'?', ..] => Some(1),
         [b'[', set @ ..] => {
-            let (len, inside) = class(set, byte);
+            let (len, inside) = class(set, byte, fold);
             inside.then_some(1 + len)
         }
-        [b'\\', literal, ..] => literal.eq_ignore_ascii_case(&byte).then_some(2),
-        [literal, ..] => literal.eq_ignore_ascii_case(&byte).then_some(1),
+        [b'\\', literal, ..] => (fold(*literal) == fold(byte)).then_some(2),
+        [literal, ..] => (fold(*literal) == fold(byte)).then_some(1),
         [] => None,
     }
 }
 
 /// The length of a set up to and with its `]` (which may be missing at the end), and whether `byte` is in it.
-fn class(set: &[u8], byte: u8) -> (usize, bool) {
-    let byte = byte.to_ascii_lowercase();
+fn class(set: &[u8], byte: u8, fold: impl Fn(u8) -> u8) -> (usize, bool) {
+    let byte = fold(byte);
     let negated = set.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut inside = false;
@@ -60,12 +75,12 @@ fn class(set: &[u8], byte: u8) -> (usize, bool) {
         let (len, found) = match &set[at.min(set.len())..] {
             [] => return (at, inside != negated),
             [b']', ..] => return (at + 1, inside != negated),
-            [b'\\', literal, ..] => (2, literal.eq_ignore_ascii_case(&byte)),
+            [b'\\', literal, ..] => (2, fold(*literal) == byte),
             [from, b'-', to, ..] => {
-                let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+                let (from, to) = (fold(*from), fold(*to));
                 (3, (from.min(to)..=from.max(to)).contains(&byte))
             }
-            [literal, ..] => (1, literal.eq_ignore_ascii_case(&byte)),
+            [literal, ..] => (1, fold(*literal) == byte),
         };
         inside |= found;
         at += len;
@@ -105,6 +120,16 @@ mod tests {
             ("[]", "a", false),
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn case_counts_where_it_must() {
+        for (pattern, text, expected) in
+            [("N*", "news", false), ("n[E]ws", "news", false), (r"\N*", "news", false), ("n[a-f]w?", "news", true)]
+        {
+            assert_eq!(matches_exactly(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
     }
 

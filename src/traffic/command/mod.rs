@@ -18,7 +18,7 @@
 
 pub mod describe;
 pub mod flags;
-mod glob;
+pub mod glob;
 pub mod keys;
 mod live;
 mod names;

@@ -5,6 +5,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use crate::traffic::pubsub;
+
 /// What is done with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
@@ -50,6 +52,8 @@ pub enum Gather {
     Sum,
     /// Smallest integer.
     Min,
+    /// Largest integer.
+    Max,
     /// Arrays of integers, the smallest of each place (`WAITAOF`).
     MinEach,
     /// Arrays of 0 and 1, element by element: 1 where every node says 1.
@@ -58,6 +62,8 @@ pub enum Gather {
     First,
     /// Arrays, joined.
     Join,
+    /// Arrays, joined, each element once.
+    Union,
     /// `KEYS`: arrays of keys, joined; each key from its owner only.
     Keys,
     /// `RANDOMKEY`: one of the keys that the nodes named.
@@ -183,6 +189,11 @@ pub enum Session {
     Caching,
     TrackingInfo,
     GetRedir,
+    Publish(pubsub::Kind),
+    /// `PUBSUB NUMSUB` and `SHARDNUMSUB`.
+    Numsub(pubsub::Kind),
+    Subscribe(pubsub::Kind),
+    Unsubscribe(pubsub::Kind),
 }
 
 /// Why a command is refused.
@@ -274,6 +285,16 @@ const SESSIONS: &[(&str, Session)] = &[
     ("caching", Session::Caching),
     ("trackinginfo", Session::TrackingInfo),
     ("getredir", Session::GetRedir),
+    ("publish", Session::Publish(pubsub::Kind::Channel)),
+    ("spublish", Session::Publish(pubsub::Kind::Shard)),
+    ("numsub", Session::Numsub(pubsub::Kind::Channel)),
+    ("shardnumsub", Session::Numsub(pubsub::Kind::Shard)),
+    ("subscribe", Session::Subscribe(pubsub::Kind::Channel)),
+    ("psubscribe", Session::Subscribe(pubsub::Kind::Pattern)),
+    ("ssubscribe", Session::Subscribe(pubsub::Kind::Shard)),
+    ("unsubscribe", Session::Unsubscribe(pubsub::Kind::Channel)),
+    ("punsubscribe", Session::Unsubscribe(pubsub::Kind::Pattern)),
+    ("sunsubscribe", Session::Unsubscribe(pubsub::Kind::Shard)),
 ];
 
 /// Words of the `route` column after `refuse:`.
@@ -313,10 +334,12 @@ impl Route {
             "all:ok" => Self::All(Gather::Ok),
             "all:sum" => Self::All(Gather::Sum),
             "all:min" => Self::All(Gather::Min),
+            "all:max" => Self::All(Gather::Max),
             "all:min-each" => Self::All(Gather::MinEach),
             "all:and" => Self::All(Gather::And),
             "all:first" => Self::All(Gather::First),
             "all:join" => Self::All(Gather::Join),
+            "all:union" => Self::All(Gather::Union),
             "all:keys" => Self::All(Gather::Keys),
             "all:random-key" => Self::All(Gather::RandomKey),
             "all:memory-stats" => Self::All(Gather::MemoryStats),

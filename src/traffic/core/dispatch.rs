@@ -270,6 +270,18 @@ impl Core {
         self.send_all(key, Kind::All(how), reads, |out| out.extend_from_slice(request.bytes))
     }
 
+    /// A PUBLISH to one node, whose number of receivers is to be corrected by `by`.
+    pub(super) fn send_counted(&mut self, key: ClientKey, request: Request<'_>, node: NodeId, by: i64) -> Taken {
+        let mut cut = std::mem::take(&mut self.scratch.cut);
+        cut.clear();
+        cut.nodes.push(node);
+        cut.buffer(0).extend_from_slice(request.bytes);
+        let taken = self.send_parts(key, Kind::Published(by), false, &cut);
+        cut.release();
+        self.scratch.cut = cut;
+        taken
+    }
+
     /// What `write` appends, to every node.
     pub(super) fn send_all(&mut self, key: ClientKey, kind: Kind, reads: bool, write: impl Fn(&mut Vec<u8>)) -> Taken {
         let mut cut = std::mem::take(&mut self.scratch.cut);
@@ -429,6 +441,7 @@ impl Core {
             random,
             own: &own,
             run,
+            audience: &self.registry.audience,
         };
         merge::finish(&aggregate, &cx, &mut text);
         match aggregate.kind {

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::{Core, Todo};
+use super::{Core, Todo, ears};
 use crate::traffic::{
     client::{Client, ClientKey},
     counters::Closed,
@@ -106,6 +106,9 @@ impl Core {
         }
         // Whoever waits to know who answers here.
         self.wake_waiting(id);
+        if self.pipes[id.index()].holder == Holder::Ear {
+            self.ear_opened(node);
+        }
         true
     }
 
@@ -142,6 +145,9 @@ impl Core {
         for entry in entries {
             self.fail(entry, &Refusal::NodeDown(topology.node(node), why));
         }
+        if self.pipes[id.index()].holder == Holder::Ear {
+            return self.ear_gone(node, why);
+        }
         self.release_waiting(id);
         if self.pipes[id.index()].tracks {
             self.tracking_failed(id, why);
@@ -157,6 +163,9 @@ impl Core {
         }
         let node = pipe.node;
         let short_lived = self.now_us.saturating_sub(pipe.connected_us) < PROVEN_US;
+        if let (Holder::Ear, Lost::Broken(why)) = (pipe.holder, how) {
+            return self.ear_broke(id, short_lived, why);
+        }
         // Accepted and closed, again and again: that node is not there, and must not be hammered.
         let hopeless = short_lived && self.links[node.index()].failures > 0;
         let counters = &mut self.counters.nodes[node.index()];
@@ -200,6 +209,9 @@ impl Core {
                 }
                 self.close_leases_of(node);
             }
+        }
+        if self.pipes[id.index()].holder == Holder::Ear {
+            return self.ear_gone(node, "silent");
         }
         self.release_waiting(id);
         self.lease_gone(id);
@@ -288,6 +300,7 @@ impl Core {
         self.mend_tracking();
         self.ask_for_life();
         self.forget_held();
+        self.tend_ears();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;
         self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);
@@ -305,20 +318,22 @@ impl Core {
             client.shrink();
             let active_us = client.record.active_us.load(std::sync::atomic::Ordering::Relaxed);
             let is_idle = idle.is_some_and(|idle| now_us.saturating_sub(active_us) > idle);
-            let listens = client.special.as_ref().is_some_and(|special| special.listens);
+            let listens = client.special.as_ref().is_some_and(|special| special.is_sent_pushes());
             if is_idle && !listens && client.slots.is_empty() && client.out.is_empty() && client.closing.is_none() {
                 self.drop_client(key, Closed::Idle);
             }
         }
         let idle = self.settings.pipe.idle_timeout.map(|time| time.as_micros() as u64);
+        self.ask_refused_again();
         for index in 0..self.pipes.len() {
             let id = PipeId(index as u32);
+            let wanted = self.is_wanted(&self.pipes[index]);
             let pipe = &mut self.pipes[index];
             pipe.shrink();
             let is_idle = idle.is_some_and(|idle| self.now_us.saturating_sub(pipe.used_us) > idle);
             let (attempt, node) = (pipe.attempt, pipe.node);
             let leased = matches!(pipe.holder, Holder::Session(_));
-            let unused = pipe.state == State::Ready && pipe.inflight.is_empty() && !leased;
+            let unused = pipe.state == State::Ready && pipe.inflight.is_empty() && !leased && !wanted;
             if is_idle && unused && self.first_pipe(node) != Some(id) {
                 self.pipe_lost(id, attempt, &Lost::Idle);
             }
@@ -346,7 +361,8 @@ impl Core {
             }
         }
         let of_pipe = |pipe: &Pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.held();
-        let pipes: usize = self.pipes.iter().map(of_pipe).sum();
+        let ears: usize = self.ears.iter().flatten().map(ears::Ear::held).sum();
+        let pipes: usize = self.pipes.iter().map(of_pipe).sum::<usize>() + ears;
         let sessions: usize = self.clients.iter().map(|(_, client)| client.held()).sum();
         let mut held = pipes + sessions + self.pool.bytes_out();
         self.counters.buffered = held as u64;

@@ -22,7 +22,7 @@ impl Core {
     pub(super) fn intercept(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Taken> {
         let modes = self.client(key)?.modes;
         if modes.has(Modes::SUBSCRIBED)
-            && let Some(taken) = self.while_subscribed(key, request, row)
+            && let Some(taken) = self.while_subscribed(key, row)
         {
             return Some(taken);
         }
@@ -31,9 +31,5 @@ impl Core {
             return Some(self.after_caching(key, request, row, taken));
         }
         taken
-    }
-
-    fn while_subscribed(&mut self, _key: ClientKey, _request: Request<'_>, _row: &Row) -> Option<Taken> {
-        None
     }
 }

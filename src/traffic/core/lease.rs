@@ -181,7 +181,7 @@ impl Core {
     /// Closes a leased connection at once, whatever it is doing. Whoever still waits for a reply on it is told.
     pub(super) fn close_lease(&mut self, id: PipeId) {
         let pipe = &mut self.pipes[id.index()];
-        if pipe.holder == Holder::Everyone || pipe.state == State::Idle {
+        if !pipe.holder.is_lease() || pipe.state == State::Idle {
             return;
         }
         let (node, was_open) = (pipe.node, pipe.state == State::Ready);
@@ -202,14 +202,14 @@ impl Core {
     /// A leased connection does not exist any more: its session is told, its place is free. Others are no concern of this.
     pub(super) fn lease_gone(&mut self, id: PipeId) {
         let pipe = &mut self.pipes[id.index()];
-        if pipe.holder == Holder::Everyone {
+        if !pipe.holder.is_lease() {
             return;
         }
         let holder = std::mem::replace(&mut pipe.holder, Holder::Nobody);
         let kind = (pipe.node, pipe.db, pipe.proto);
         pipe.state = State::Idle;
         match holder {
-            Holder::Everyone => {}
+            Holder::Everyone | Holder::Ear => {}
             Holder::Session(key) => {
                 self.forget_lease(key, id);
                 self.lost_lease(key, id);
@@ -238,7 +238,7 @@ impl Core {
 
     /// Closes the leased connections to a node that has fallen silent.
     pub(super) fn close_leases_of(&mut self, node: NodeId) {
-        let of_node = |pipe: &Pipe| pipe.node == node && pipe.holder != Holder::Everyone && pipe.state != State::Idle;
+        let of_node = |pipe: &Pipe| pipe.node == node && pipe.holder.is_lease() && pipe.state != State::Idle;
         let leased = (0..self.pipes.len()).filter(|index| of_node(&self.pipes[*index]));
         for id in leased.map(|index| PipeId(index as u32)).collect::<Vec<_>>() {
             self.close_lease(id);

@@ -13,6 +13,7 @@
 
 mod commands;
 mod dispatch;
+mod ears;
 mod faults;
 mod intercept;
 mod lease;
@@ -35,6 +36,7 @@ use super::{
     merge::Aggregate,
     observe::Journal,
     pipe::{Pipe, PipeId, chunk::Pool},
+    pubsub::Topics,
     resp::{Proto, request::Scanner},
     route::{NodeId, Topology},
     settings::Settings,
@@ -86,6 +88,10 @@ pub enum Todo {
     NodeUp(NodeId),
     /// Log that a node cannot be used, and why.
     NodeDown(NodeId, String),
+    /// Log that messages of a node are missed, and why.
+    Deaf(NodeId, String),
+    /// Log that so many topics of a node are being listened to again.
+    Hears(NodeId, usize),
     /// Log that a session was closed for more than its own wish.
     Dropped(u64, String, Closed),
 }
@@ -130,6 +136,9 @@ pub struct Core {
     pipes: Vec<Pipe>,
     links: Vec<Link>,
     leases: lease::Leases,
+    topics: Topics,
+    /// By node, as far as one was ever needed.
+    ears: Vec<Option<ears::Ear>>,
     aggregates: Slab<Aggregate>,
     /// Finished aggregates whose memory is used again.
     idle_aggregates: Vec<Aggregate>,
@@ -175,6 +184,8 @@ impl Core {
             pipes: Vec::new(),
             links: (0..nodes).map(|_| Link::default()).collect(),
             leases: lease::Leases::default(),
+            topics: Topics::default(),
+            ears: Vec::new(),
             aggregates: Slab::new(),
             idle_aggregates: Vec::new(),
             idle_partials: Vec::new(),
@@ -366,7 +377,7 @@ impl Core {
         self.gathered = self.gathered.saturating_sub(client.gathered);
         self.registry.remove(client.record.id);
         self.counters.closed[why as usize] += 1;
-        if matches!(why, Closed::Protocol | Closed::Output | Closed::Memory | Closed::CutReply) {
+        if matches!(why, Closed::Protocol | Closed::Output | Closed::Pushes | Closed::Memory | Closed::CutReply) {
             self.todo.push(Todo::Dropped(client.record.id, client.record.addr.clone(), why));
         }
         self.todo.push(Todo::Close(key));
@@ -376,6 +387,8 @@ impl Core {
     fn leave(&mut self, key: ClientKey) {
         self.waits_no_more(key);
         self.stop_tracking(key);
+        self.awaits_no_more(key);
+        self.forget_subscriptions(key);
         for id in self.client(key).map(|client| client.leases().to_vec()).unwrap_or_default() {
             // In the middle of whatever it was doing: never clean.
             self.pipes[id.index()].soiled = true;
@@ -393,6 +406,8 @@ impl Core {
 
     /// Takes no more requests of a session and ends it when all its replies are written.
     pub fn close_when_done(&mut self, key: ClientKey, why: Closed) {
+        // Nothing more may come, or it would never be done.
+        self.forget_subscriptions(key);
         if let Some(client) = self.client_mut(key) {
             client.closing.get_or_insert(why);
             client.partial = None;
@@ -436,17 +451,13 @@ impl Core {
         };
         let hard_pushes = self.settings.session.hard_pushes;
         let Some(client) = self.client_mut(key) else { return };
-        let hard = match &client.special {
-            Some(special) if special.listens => hard.min(hard_pushes),
-            _ => hard,
-        };
         if client.is_done() {
             let why = client.closing.unwrap_or(Closed::ByClient);
             return self.drop_client(key, why);
         }
         let owed = client.owed();
         if client.special.as_mut().is_some_and(|special| special.pushes.unsent(owed) > hard_pushes) {
-            return self.drop_client(key, Closed::Output);
+            return self.drop_client(key, Closed::Pushes);
         }
         if owed > hard && owed - client.largest.min(owed) > hard {
             return self.drop_client(key, Closed::Output);

@@ -13,7 +13,7 @@ use crate::traffic::{
     counters::Closed,
     merge::State as PartState,
     pipe::{
-        Entry, Owner, PipeId,
+        Entry, Holder, Owner, PipeId,
         chunk::{Chunk, Slice},
     },
     refusal::Refusal,
@@ -58,6 +58,9 @@ impl Core {
         let node = pipe.node;
         pipe.progress_us = now_us;
         self.counters.nodes[node.index()].bytes_in += len as u64;
+        if pipe.holder == Holder::Ear {
+            return self.feed_ear(id, chunk, len);
+        }
         let mut scanner = std::mem::replace(&mut pipe.scanner, ReplyScanner::new());
         let mut at = 0;
         let mut result = Ok(());

@@ -2,6 +2,8 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
+mod pubsub;
+
 use super::*;
 use crate::traffic::{
     client::Names,

@@ -13,11 +13,13 @@ mod functions;
 pub mod gather;
 pub mod info;
 mod memory;
+mod receivers;
 pub mod scan;
 
 use super::{
     client::ClientKey,
     command::{Gather, Split},
+    pubsub::{self, Audience},
     resp::{Limits, Proto, encode},
     route::{NodeId, Topology},
     settings::PartialReads,
@@ -36,6 +38,10 @@ pub enum Kind {
     Watch,
     /// One step of SCAN, HSCAN, SSCAN or ZSCAN at one node.
     Scan(scan::Step),
+    /// PUBLISH at one node: what is to be added to the number that it tells.
+    Published(i64),
+    /// PUBSUB NUMSUB at every node, of topics of this kind.
+    Subscribers(pubsub::Kind),
     /// INFO of all nodes.
     Info {
         /// With Circlet's own section.
@@ -189,6 +195,8 @@ pub struct Context<'a> {
     pub own: &'a info::Own,
     /// For SCAN: the run of the node that answered, see [`scan::run_tag`].
     pub run: u32,
+    /// Who listens to what.
+    pub audience: &'a Audience,
 }
 
 /// Appends the whole reply of a complete aggregate.
@@ -213,6 +221,10 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::Libraries) => functions::libraries(aggregate, cx, out),
         Kind::All(Gather::Longest) => functions::longest(aggregate, cx, out),
         Kind::Scan(step) => scan::finish(aggregate, step, cx, out),
+        Kind::All(Gather::Max) => receivers::max(aggregate, cx, out),
+        Kind::All(Gather::Union) => receivers::union(aggregate, cx, out),
+        Kind::Published(by) => receivers::published(aggregate, by, out),
+        Kind::Subscribers(kind) => receivers::subscribers(aggregate, kind, cx, out),
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }
 }
@@ -296,8 +308,16 @@ pub(super) mod fixture {
     pub(crate) fn finished_in_run(aggregate: &Aggregate, partial_reads: PartialReads, run: u32) -> String {
         let topology = topology(&["a", "b", "c"]);
         let limits = Limits::default();
-        let cx =
-            Context { topology: &topology, partial_reads, limits: &limits, random: 1, own: &info::Own::default(), run };
+        let (audience, own) = (Audience::default(), info::Own::default());
+        let cx = Context {
+            topology: &topology,
+            partial_reads,
+            limits: &limits,
+            random: 1,
+            own: &own,
+            run,
+            audience: &audience,
+        };
         let mut out = Vec::new();
         finish(aggregate, &cx, &mut out);
         String::from_utf8(out).unwrap()

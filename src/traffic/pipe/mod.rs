@@ -60,6 +60,16 @@ pub enum Holder {
     Session(ClientKey),
     /// Nobody's: it was leased, is clean, and waits for the next session.
     Nobody,
+    /// All subscribers' of the worker: messages come on it, and no replies to sessions.
+    Ear,
+}
+
+impl Holder {
+    /// Whether it is, or was, one session's.
+    #[must_use]
+    pub fn is_lease(self) -> bool {
+        matches!(self, Self::Session(_) | Self::Nobody)
+    }
 }
 
 /// Whose reply an entry is.

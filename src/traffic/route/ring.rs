@@ -148,7 +148,14 @@ impl Ring {
     #[must_use]
     #[inline]
     pub fn may_own(&self, node: NodeId, key: &[u8]) -> bool {
-        matches!(self.spread, Spread::Random(_)) || self.owner_of(key) == node
+        self.is_random() || self.owner_of(key) == node
+    }
+
+    /// Whether every key may be on every node: [`Scheme::Random`].
+    #[must_use]
+    #[inline]
+    pub fn is_random(&self) -> bool {
+        matches!(self.spread, Spread::Random(_))
     }
 
     /// Each node's part of all keys; they add up to 1. It tells of keys whose hashes are spread evenly.

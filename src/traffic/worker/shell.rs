@@ -234,6 +234,14 @@ impl Shell {
                 let node = state.core.snapshot().topology.node(node);
                 tracing::debug!(worker = self.index, node = %node.name, address = %node.address, %why, "node cannot be used");
             }
+            Todo::Deaf(node, why) => {
+                let node = state.core.snapshot().topology.node(node);
+                tracing::warn!(worker = self.index, node = %node.name, address = %node.address, %why, "messages are not heard");
+            }
+            Todo::Hears(node, topics) => {
+                let node = state.core.snapshot().topology.node(node);
+                tracing::info!(worker = self.index, node = %node.name, address = %node.address, topics, "messages are heard again");
+            }
             Todo::Dropped(id, addr, why) => {
                 // Anybody can send nonsense as often as they like; that must not fill the log.
                 if why == Closed::Protocol {

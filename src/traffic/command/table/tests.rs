@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Session, Split, spec::Access};
+use crate::traffic::pubsub::Kind as Topic;
 
 #[test]
 fn every_row_is_found_by_its_name_in_any_case() {
@@ -71,7 +72,8 @@ fn columns_agree_with_each_other() {
         let blocking = row.flags.has(Flags::BLOCKING);
         let pinned = matches!(row.route, Route::Refuse(Reason::Pinned) | Route::Session(_));
         assert!(!blocking || pinned || row.route == Route::Keys, "{name} blocks");
-        assert!(!row.flags.has(Flags::PUBSUB) || pinned, "{name} is of publish/subscribe");
+        let counts = matches!(row.route, Route::All(Gather::Max | Gather::Union));
+        assert!(!row.flags.has(Flags::PUBSUB) || pinned || counts, "{name} is of publish/subscribe");
         if let Some(index) = row.single_key() {
             assert!(row.arity.unsigned_abs() > index, "{name}: the arity does not promise its key");
         }
@@ -116,6 +118,12 @@ fn routes_are_the_intended_ones() {
         ("save bgsave", Route::Refuse(Reason::Save)),
         ("replicaof slaveof failover", Route::Refuse(Reason::Replication)),
         ("acl|setuser acl|deluser", Route::Refuse(Reason::Users)),
+        ("psubscribe", Route::Session(Session::Subscribe(Topic::Pattern))),
+        ("sunsubscribe", Route::Session(Session::Unsubscribe(Topic::Shard))),
+        ("publish", Route::Session(Session::Publish(Topic::Channel))),
+        ("pubsub|shardnumsub", Route::Session(Session::Numsub(Topic::Shard))),
+        ("pubsub|numpat", Route::All(Gather::Max)),
+        ("pubsub|channels pubsub|shardchannels", Route::All(Gather::Union)),
         ("cluster cluster|nodes readonly asking", Route::Refuse(Reason::Cluster)),
         ("psync replconf restore-asking pfdebug", Route::Refuse(Reason::Internal)),
     ] {

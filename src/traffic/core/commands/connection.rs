@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
-    client::{ClientKey, ReplyMode},
+    client::{ClientKey, Modes, ReplyMode},
     command::Row,
     core::{Core, request::Request},
     refusal::Refusal,
@@ -15,7 +15,14 @@ use crate::traffic::{
 
 impl Core {
     pub(super) fn ping(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+        // What a subscriber with RESP2 can tell from a message, and from nothing else.
+        let as_array = self.client(key).is_some_and(|client| client.modes.has(Modes::SUBSCRIBED));
         match request.args.len() {
+            1 | 2 if as_array => self.answer(key, |out| {
+                encode::array_header(out, 2);
+                encode::bulk(out, b"pong");
+                encode::bulk(out, request.arg(1));
+            }),
             1 => self.answer(key, |out| encode::simple(out, "PONG")),
             2 => self.answer(key, |out| encode::bulk(out, request.arg(1))),
             _ => self.refuse(key, &Refusal::Arity(&row.name)),
@@ -131,6 +138,7 @@ impl Core {
             client.proto = proto;
             client.record.resp.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         }
+        self.note_subscriptions(key);
         self.greet(key, proto);
         if (spoke, proto) == (Proto::Resp2, Proto::Resp3) {
             self.hears_from_now_on(key);
@@ -164,6 +172,7 @@ impl Core {
         self.forget_watch(key);
         let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
         self.stop_tracking(key);
+        self.forget_subscriptions(key);
         if let Some(client) = self.client_mut(key) {
             client.proto = Proto::Resp2;
             client.reply_mode = ReplyMode::On;

@@ -247,7 +247,10 @@ impl Core {
         loop {
             let Some(client) = self.client_mut(key) else { return };
             let Some(mut unfolding) = client.special_mut().unfolding.take() else { return self.unfolded(key) };
-            if unfolding.is_begun() {
+            if client.special_mut().awaiting.is_some() {
+                // What follows a SUBSCRIBE is carried out by a subscriber.
+                return self.keep_unfolding(key, unfolding);
+            } else if unfolding.is_begun() {
                 let run = unfolding.run(&settings.limits);
                 if !run.is_empty() {
                     self.answer(key, |out| out.extend_from_slice(&unfolding.reply()[run]));
@@ -280,6 +283,7 @@ impl Core {
         if client.pause == Pause::Exec {
             client.pause = Pause::No;
         }
+        client.release_pushes();
         self.mark_client(key);
     }
 

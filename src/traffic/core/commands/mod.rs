@@ -13,8 +13,10 @@ mod connection;
 mod exec;
 mod info;
 mod latency;
+mod publish;
 mod scan;
 mod slowlog;
+mod subscribe;
 mod tracking;
 mod transaction;
 mod watch;
@@ -113,6 +115,10 @@ impl Core {
             Session::Unwatch => self.unwatch(key),
             Session::Wait => return self.wait(key, request, row, Gather::Min),
             Session::Waitaof => return self.wait(key, request, row, Gather::MinEach),
+            Session::Publish(kind) => return self.publish_message(key, request, row, kind),
+            Session::Numsub(kind) => return self.numsub(key, request, kind),
+            Session::Subscribe(kind) => return self.subscribe(key, request, row, kind),
+            Session::Unsubscribe(kind) => return self.unsubscribe(key, request, kind),
             Session::Tracking | Session::Caching | Session::TrackingInfo | Session::GetRedir => {
                 return self.client_tracking(key, request, which);
             }

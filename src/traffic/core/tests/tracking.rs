@@ -442,7 +442,7 @@ fn who_does_not_take_invalidations_is_disconnected_at_the_limit() {
     world.says_on(id, &push);
     world.core.settle_client(client);
     assert!(world.core.client(client).is_none());
-    assert!(world.core.take_todo().iter().any(|todo| matches!(todo, Todo::Dropped(_, _, Closed::Output))));
+    assert!(world.core.take_todo().iter().any(|todo| matches!(todo, Todo::Dropped(_, _, Closed::Pushes))));
 }
 
 #[test]
