@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond what .ci/need knows, and does nothing where it is there:
 #
-#   system packages   libhiredis-dev, python3-venv, promtool and nutcracker (if they can be had; tests check less without)
+#   system packages   libhiredis-dev, python3-venv; promtool, nutcracker and prometheus-redis-exporter if they can be had
+#                     (tests check less without)
 #   tests/.venv       Python packages of tests/clients/requirements.txt; a node too, where the system's is too old
 #   node_modules      in tests/clients, of its package.json and lock
 #
@@ -16,6 +17,7 @@ say() { echo "tests/setup.sh: $*" >&2; }
 have_hiredis() { echo '#include <hiredis/hiredis.h>' | cc -E - >/dev/null 2>&1; }
 have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_nutcracker() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nutcracker >/dev/null; }
+have_exporter() { command -v prometheus-redis-exporter >/dev/null; }
 have_promtool() { command -v promtool >/dev/null; }
 node_of() { "$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
 
@@ -72,6 +74,9 @@ need have_promtool "promtool" prometheus golang-github-prometheus prometheus pro
     say "going on without promtool; the test of the metrics checks less"
 need have_nutcracker "nutcracker" nutcracker nutcracker nutcracker nutcracker nutcracker nutcracker ||
     say "going on without nutcracker; only its golden data is compared"
+
+need have_exporter "prometheus-redis-exporter" prometheus-redis-exporter prometheus-redis-exporter prometheus-redis-exporter prometheus-redis-exporter prometheus-redis-exporter redis_exporter ||
+    say "going on without prometheus-redis-exporter; its test checks nothing"
 
 # A stamp says what was installed, so that the second run asks no registry.
 stamp() { cat "$@" | cksum; }

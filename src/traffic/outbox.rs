@@ -58,6 +58,12 @@ impl Outbox {
         self.buf.capacity() + self.large
     }
 
+    /// Pieces that are referred to.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.order.iter().filter(|piece| !matches!(piece, Piece::Copied(_))).count()
+    }
+
     /// Appends a copy of `bytes`.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {

@@ -17,6 +17,7 @@ mod node_redis;
 mod program;
 mod redis_benchmark;
 mod redis_cli;
+mod redis_exporter;
 mod redis_py;
 
 use std::process::Command;

@@ -2,10 +2,12 @@
 
 mod acl;
 mod blocking;
+mod clients;
 mod commands;
 mod info;
 mod keyspace;
 mod memory;
+mod monitor;
 mod pipelines;
 mod protocol;
 mod pubsub;

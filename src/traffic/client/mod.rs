@@ -6,6 +6,7 @@
 //! What a client can grow and what bounds it: `partial` by the request limits, `slots` by `max_pending`, `slots` + `out`
 //! by the soft limit (reading stops) and the hard limit (the session ends). An idle session holds no buffer. Pure.
 
+pub mod load;
 pub mod pushes;
 pub mod registry;
 pub mod slots;
@@ -16,6 +17,7 @@ pub mod transaction;
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
+pub use load::Load;
 pub use registry::{NO_COMMAND, Names, Record, Registry};
 pub use slots::{Reply, Slots};
 pub use special::{Awaiting, Blocked, Modes, Special};
@@ -62,6 +64,8 @@ pub enum Pause {
     Order,
     /// Its last request is an EXEC that Circlet carries out in part; until that is done.
     Exec,
+    /// CLIENT PAUSE holds its next request.
+    Held,
     /// Its last request waits at a node, perhaps for ever; until it is answered. The socket is read, for its end ends
     /// the waiting, but what comes is kept.
     Blocked,

@@ -13,6 +13,7 @@ use std::{
 
 use dashmap::DashMap;
 
+use super::Load;
 use crate::traffic::pubsub::{Audience, Kind};
 
 /// Stands for the row of a command that was never given.
@@ -32,6 +33,8 @@ pub struct Record {
     pub laddr: Arc<str>,
     /// The worker that owns it.
     pub worker: usize,
+    /// Descriptor of its socket; -1: not known.
+    pub fd: i32,
     /// When it connected: µs of the process's clock.
     pub born_us: u64,
     /// Its last request: µs of the process's clock.
@@ -80,6 +83,7 @@ impl Record {
             addr,
             laddr,
             worker,
+            fd: -1,
             born_us: now_us,
             active_us: AtomicU64::new(now_us),
             db: AtomicU32::new(0),
@@ -167,47 +171,41 @@ impl Record {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends the session's line of CLIENT LIST, with `\n`. `command` names a row id.
-    pub fn write_line(&self, now_us: u64, command: impl Fn(u32) -> String, out: &mut String) {
+    /// The field `flags` of CLIENT LIST, in Redis's order; `closing`: it ends when its replies are written.
+    #[must_use]
+    pub fn flags(&self, closing: bool) -> String {
+        let letters = [
+            (self.is_marked(Self::MONITOR), 'O'),
+            (self.is_marked(Self::PUBSUB), 'P'),
+            (self.is_marked(Self::MULTI), 'x'),
+            (self.is_marked(Self::BLOCKED), 'b'),
+            (self.is_marked(Self::TRACKING), 't'),
+            (self.is_marked(Self::BROKEN_REDIRECT), 'R'),
+            (self.is_marked(Self::BCAST), 'B'),
+            (closing, 'c'),
+            (self.addr.starts_with("unix:"), 'U'),
+            (self.no_evict.load(Relaxed), 'e'),
+            (self.no_touch.load(Relaxed), 'T'),
+        ];
+        let flags: String = letters.iter().filter(|(on, _)| *on).map(|(_, letter)| *letter).collect();
+        if flags.is_empty() { "N".to_owned() } else { flags }
+    }
+
+    /// Appends the session's line of CLIENT LIST, with `\n`.
+    pub fn write_line(&self, now_us: u64, command: &str, flags: &str, load: &Load, out: &mut String) {
         let age = now_us.saturating_sub(self.born_us) / 1_000_000;
         let idle = now_us.saturating_sub(self.active_us.load(Relaxed)) / 1_000_000;
         let names = self.names();
-        let mut flags = String::new();
-        if self.no_evict.load(Relaxed) {
-            flags.push('e');
-        }
-        if self.no_touch.load(Relaxed) {
-            flags.push('T');
-        }
-        let marks = [
-            (Self::BLOCKED, 'b'),
-            (Self::MULTI, 'x'),
-            (Self::PUBSUB, 'P'),
-            (Self::TRACKING, 't'),
-            (Self::BROKEN_REDIRECT, 'R'),
-            (Self::BCAST, 'B'),
-            (Self::MONITOR, 'O'),
-        ];
-        marks.iter().filter(|(mark, _)| self.is_marked(*mark)).for_each(|(_, flag)| flags.push(*flag));
-        if flags.is_empty() {
-            flags.push('N');
-        }
-        let command = match self.command.load(Relaxed) {
-            NO_COMMAND => "NULL".to_owned(),
-            id => command(id),
-        };
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={idle} flags={flags} db={} sub={} psub={} ssub={} multi={} \
-             qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} \
-             user=default redir={} resp={} lib-name={} lib-ver={} worker={}",
+            "id={} addr={} laddr={} fd={} name={} age={age} idle={idle} flags={flags} db={} sub={} psub={} ssub={} multi={} \
+             {load} cmd={command} user=default redir={} resp={} lib-name={} lib-ver={} worker={}",
             self.id,
             self.addr,
             self.laddr,
-            self.id,
+            self.fd,
             names.name,
-            age,
             self.db.load(Relaxed),
             self.subscribed[Kind::Channel as usize].load(Relaxed),
             self.subscribed[Kind::Pattern as usize].load(Relaxed),

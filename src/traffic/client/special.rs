@@ -23,6 +23,8 @@ impl Modes {
     pub const SUBSCRIBED: Self = Self(2);
     /// CLIENT TRACKING: its requests go to nodes over connections of its own.
     pub const TRACKING: Self = Self(4);
+    /// MONITOR: keys are not for it.
+    pub const MONITOR: Self = Self(128);
 
     /// Whether there is none.
     #[must_use]

@@ -93,6 +93,10 @@ impl Flags {
     pub const BLOCKING: Self = Self(1 << 7);
     /// Constant or logarithmic time.
     pub const FAST: Self = Self(1 << 13);
+    /// MONITOR does not show it.
+    pub const SKIP_MONITOR: Self = Self(1 << 10);
+    /// It may have to be told to replicas, though it need not write.
+    pub const MAY_REPLICATE: Self = Self(1 << 15);
     /// Allowed before authentication.
     pub const NO_AUTH: Self = Self(1 << 14);
     /// May be called without any key.

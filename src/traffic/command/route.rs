@@ -137,10 +137,12 @@ pub enum Local {
     ClientList,
     ClientNoEvict,
     ClientNoTouch,
+    ClientPause,
     ClientReply,
     ClientSetInfo,
     ClientSetName,
     ClientUnblock,
+    ClientUnpause,
     LatencyDoctor,
     LatencyGraph,
     LatencyHistogram,
@@ -178,6 +180,7 @@ impl Local {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the command it is named after")]
 pub enum Session {
+    Monitor,
     Multi,
     Exec,
     Discard,
@@ -257,10 +260,12 @@ const LOCALS: &[(&str, Local)] = &[
     ("client-list", Local::ClientList),
     ("client-no-evict", Local::ClientNoEvict),
     ("client-no-touch", Local::ClientNoTouch),
+    ("client-pause", Local::ClientPause),
     ("client-reply", Local::ClientReply),
     ("client-setinfo", Local::ClientSetInfo),
     ("client-setname", Local::ClientSetName),
     ("client-unblock", Local::ClientUnblock),
+    ("client-unpause", Local::ClientUnpause),
     ("latency-doctor", Local::LatencyDoctor),
     ("latency-graph", Local::LatencyGraph),
     ("latency-histogram", Local::LatencyHistogram),
@@ -274,6 +279,7 @@ const LOCALS: &[(&str, Local)] = &[
 
 /// Words of the `route` column after `session:`.
 const SESSIONS: &[(&str, Session)] = &[
+    ("monitor", Session::Monitor),
     ("multi", Session::Multi),
     ("exec", Session::Exec),
     ("discard", Session::Discard),

@@ -301,6 +301,8 @@ impl Core {
         self.ask_for_life();
         self.forget_held();
         self.tend_ears();
+        self.end_pause_in_time();
+        self.end_step();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;
         self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);
@@ -374,7 +376,11 @@ impl Core {
             (client.held(), ClientKey { index: index as u32, generation: client.generation })
         };
         let mut holders: Vec<(usize, ClientKey)> = self.clients.iter().map(key).collect();
-        holders.sort_unstable_by_key(|(own, _)| std::cmp::Reverse(*own));
+        // Who asked for it (CLIENT NO-EVICT) is ended only when all others were not enough.
+        let spared = |key: ClientKey| {
+            self.client(key).is_some_and(|client| client.record.no_evict.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        holders.sort_by_cached_key(|(own, key)| (spared(*key), std::cmp::Reverse(*own)));
         for (own, key) in holders {
             self.drop_client(key, Closed::Memory);
             held = held.saturating_sub(own);

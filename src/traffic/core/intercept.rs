@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  request, its row found, arity and password checked ─► intercept ─► route
+//!                                                          │ MONITOR: no keys
 //!                                                          │ subscribed with RESP2: refused, or allowed
 //!                                                          ├ between MULTI and EXEC: queued
 //!                                                          └ behind CLIENT CACHING: the word is used up
@@ -21,6 +22,11 @@ impl Core {
     /// Deals with a request because of its session's modes; `None`: it goes its usual way.
     pub(super) fn intercept(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Taken> {
         let modes = self.client(key)?.modes;
+        if modes.has(Modes::MONITOR)
+            && let Some(taken) = self.while_monitoring(key, row)
+        {
+            return Some(taken);
+        }
         if modes.has(Modes::SUBSCRIBED)
             && let Some(taken) = self.while_subscribed(key, row)
         {

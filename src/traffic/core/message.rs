@@ -7,14 +7,30 @@
 
 use bytes::Bytes;
 
-use super::{Core, Todo};
+use super::{Core, Question, Todo, Told};
 use crate::traffic::client::{ClientKey, Reply};
 
 /// One worker's word to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// End the sessions with these numbers (CLIENT KILL).
-    Kill(Vec<u64>),
+    /// Something that all workers are asked.
+    Question {
+        /// What.
+        question: Question,
+        /// Who asks.
+        from: Asker,
+    },
+    /// The answer to it.
+    Told {
+        /// Who asked.
+        to: Asker,
+        /// What this worker says.
+        told: Told,
+    },
+    /// Lines for the monitors of the worker.
+    Monitored(Bytes),
+    /// This worker has no monitor any more.
+    MonitorsEnded(usize),
     /// CLIENT UNBLOCK of the session with number `id`.
     Unblock {
         /// Who is to be unblocked.
@@ -62,7 +78,7 @@ impl Message {
     /// Whether it may be dropped when the other worker's mailbox is full, rather than wait for room.
     #[must_use]
     pub fn may_be_lost(&self) -> bool {
-        false
+        matches!(self, Self::Monitored(_))
     }
 }
 
@@ -70,7 +86,10 @@ impl Core {
     /// Takes what another worker says.
     pub fn receive(&mut self, message: Message) {
         match message {
-            Message::Kill(ids) => self.kill(&ids),
+            Message::Question { question, from } => self.questioned(question, from),
+            Message::Told { to, told } => self.told(to, told),
+            Message::Monitored(lines) => self.monitored(&lines),
+            Message::MonitorsEnded(worker) => self.show_to(worker, false),
             Message::Unblock { id, error, from } => self.unblock_for(id, error, from),
             Message::Answer { to, text } => self.fill(to.key, to.seq, Reply::Bytes(&text)),
             Message::Push { id, bytes } => {

@@ -18,7 +18,10 @@ mod faults;
 mod intercept;
 mod lease;
 mod message;
+mod monitor;
 mod observe;
+mod pause;
+mod poll;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -42,8 +45,11 @@ use super::{
     settings::Settings,
 };
 
+pub use commands::Filter;
 pub use faults::{Fault, Lost};
 pub use message::{Asker, Message};
+pub use pause::Pausing;
+pub use poll::{Question, Told};
 
 /// What is known of the nodes as Redis servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +157,10 @@ pub struct Core {
     watch: observe::Watch,
     /// What all workers measure of commands.
     journal: Arc<Journal>,
+    /// Questions to all workers that are under way.
+    polls: Vec<poll::Poll>,
+    paused: pause::Paused,
+    monitors: monitor::Monitors,
     /// µs since the process started.
     now_us: u64,
     /// Bytes that aggregates hold for sessions.
@@ -193,6 +203,9 @@ impl Core {
             counters: Counters::new(nodes),
             watch,
             journal,
+            polls: Vec::new(),
+            paused: pause::Paused::default(),
+            monitors: monitor::Monitors::default(),
             now_us: 0,
             gathered: 0,
             others_held: 0,
@@ -389,6 +402,7 @@ impl Core {
         self.stop_tracking(key);
         self.awaits_no_more(key);
         self.forget_subscriptions(key);
+        self.end_monitor(key);
         for id in self.client(key).map(|client| client.leases().to_vec()).unwrap_or_default() {
             // In the middle of whatever it was doing: never clean.
             self.pipes[id.index()].soiled = true;
@@ -412,19 +426,6 @@ impl Core {
             client.closing.get_or_insert(why);
             client.partial = None;
             self.mark_client(key);
-        }
-    }
-
-    /// Ends the sessions with these numbers (CLIENT KILL).
-    pub fn kill(&mut self, ids: &[u64]) {
-        let keys: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| ids.contains(&client.record.id))
-            .map(|(index, client)| ClientKey { index: index as u32, generation: client.generation })
-            .collect();
-        for key in keys {
-            self.drop_client(key, Closed::Killed);
         }
     }
 
@@ -474,7 +475,7 @@ impl Core {
                 }
                 return;
             }
-            Pause::No | Pause::Pipe => false,
+            Pause::No | Pause::Pipe | Pause::Held => false,
         };
         if goes_on {
             let was_blocked = client.pause == Pause::Blocked;

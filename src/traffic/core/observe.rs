@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!  request held back (full pipe, no connection yet) ─► remembered ─┐
-//!  reply: node's part ≥ threshold, or any is remembered ───────────┴► looked at ─► slow? ─► waits for the flush ─► Journal
+//!  reply: node's part ≥ threshold, or any is remembered ───────────┴► looked at ─► slow? ─► the flush begins ─► Journal
 //! ```
 //! A usual request pays for it with two compares: [`Watch::any`] when it is taken, [`Watch::slow_us`] when its reply
 //! comes. Bounded by [`HELD`] and [`WAITING`]. Pure.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::Core;
+use super::{Core, request::Request};
 use crate::traffic::{
     client::ClientKey,
     command::{Flags, Row},
@@ -50,6 +50,10 @@ pub(super) struct Watch {
 impl Watch {
     /// The requests that are taken now were held back.
     const HELD: u8 = 1;
+    /// CLIENT PAUSE.
+    pub(super) const PAUSED: u8 = 2;
+    /// Somebody monitors.
+    pub(super) const MONITORED: u8 = 4;
 
     /// Looks at what these settings call slow.
     pub(super) fn new(settings: &SlowSettings) -> Self {
@@ -71,11 +75,11 @@ impl Watch {
         self.slow_us
     }
 
-    fn has(&self, bit: u8) -> bool {
+    pub(super) fn has(&self, bit: u8) -> bool {
         self.bits & bit != 0
     }
 
-    fn set(&mut self, bit: u8, on: bool) {
+    pub(super) fn set(&mut self, bit: u8, on: bool) {
         if on {
             self.bits |= bit;
         } else {
@@ -121,13 +125,24 @@ impl Core {
     /// Whether [`Core::flushed`] has something to measure, and wants the time.
     #[must_use]
     pub fn measures_flush(&self) -> bool {
-        self.counters.commands.has_fresh() || !self.watch.waiting.is_empty()
+        self.counters.commands.has_fresh()
     }
 
     /// Everything that could be written has been.
     pub fn flushed(&mut self) {
+        self.counters.commands.left(self.now_us);
+    }
+
+    /// Whether [`Core::log_slow`] has something to log, and wants the time.
+    #[must_use]
+    #[inline]
+    pub fn has_slow(&self) -> bool {
+        !self.watch.waiting.is_empty()
+    }
+
+    /// Logs slow requests whose replies are about to leave: before their clients have them, as in Redis.
+    pub fn log_slow(&mut self) {
         let now_us = self.now_us;
-        self.counters.commands.left(now_us);
         for (mut slow, came_us) in self.watch.waiting.drain(..) {
             slow.us += now_us.saturating_sub(came_us);
             self.journal.slow().push(slow);
@@ -140,7 +155,11 @@ impl Core {
     }
 
     /// A request of `row` was taken while there was a reason to watch.
-    pub(super) fn watched(&mut self, key: ClientKey, row: &Row) {
+    #[cold]
+    pub(super) fn watched(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+        if self.watch.has(Watch::MONITORED) {
+            self.show(key, request, row);
+        }
         if self.watch.has(Watch::HELD) {
             let us = self.watch.held_us;
             self.counters.commands.held(row.id, us);
@@ -216,11 +235,11 @@ impl Core {
             self.journal.events().note(event, self.unix_s(), us / 1_000);
         }
         if reaches(self.settings.slow.slower_than) && self.settings.slow.max_len > 0 {
-            self.log_slow(id, key, us, node_us);
+            self.note_slow(id, key, us, node_us);
         }
     }
 
-    fn log_slow(&mut self, id: PipeId, key: ClientKey, us: u64, node_us: u64) {
+    fn note_slow(&mut self, id: PipeId, key: ClientKey, us: u64, node_us: u64) {
         let Some(record) = self.client(key).map(|client| Arc::clone(&client.record)) else { return };
         let pipe = &self.pipes[id.index()];
         let Some((_, kept)) = pipe.front() else { return };

@@ -100,6 +100,7 @@ impl Core {
             self.node_up(node);
         }
         self.wake_waiting(id);
+        self.tell_quiet();
         if self.gathered + self.pool.bytes_out() > self.enough() {
             // Nodes can fill the memory faster than the next tick comes.
             self.bound_memory();

@@ -50,10 +50,14 @@ impl<'a> Request<'a> {
 pub(super) enum Taken {
     /// It has its slot.
     Yes,
+    /// It was refused before it was looked at closer.
+    Refused,
     /// Nothing was done: this pipe is full.
     Full(PipeId),
     /// Nothing was done: the replies before it must come first.
     Later,
+    /// Nothing was done: it is held (CLIENT PAUSE).
+    Held,
 }
 
 impl Core {
@@ -88,6 +92,9 @@ impl Core {
         if let Some(client) = self.client(key) {
             client.record.touched(now_us, client.last_command);
         }
+        if self.watch.any() {
+            self.send_lines();
+        }
     }
 
     /// Goes on with a session that was paused.
@@ -103,6 +110,7 @@ impl Core {
             self.watch_held(since_us);
             self.continue_partial(key, partial);
             self.watch_held(0);
+            self.send_lines();
         }
     }
 
@@ -112,7 +120,7 @@ impl Core {
         self.client(key).is_some_and(|client| match client.pause {
             Pause::No => client.closing.is_none(),
             Pause::Blocked => client.partial.as_ref().is_none_or(|partial| partial.input.len() < BLOCKED_INPUT),
-            Pause::Replies | Pause::Pipe | Pause::Order | Pause::Exec => false,
+            Pause::Replies | Pause::Pipe | Pause::Order | Pause::Exec | Pause::Held => false,
         })
     }
 
@@ -196,13 +204,17 @@ impl Core {
                 }
             };
             match taken {
-                Taken::Yes => {
+                Taken::Yes | Taken::Refused => {
                     at += len;
                     self.counters.requests += 1;
                 }
                 Taken::Full(pipe) => {
                     scanner.reset();
                     self.wait_for(key, pipe);
+                    break;
+                }
+                Taken::Held => {
+                    scanner.reset();
                     break;
                 }
                 Taken::Later => {
@@ -263,11 +275,11 @@ impl Core {
             Found::Unknown => return self.unknown(key, request),
         };
         let taken = self.known(key, request, row, table);
-        if taken == Taken::Yes {
+        if matches!(taken, Taken::Yes | Taken::Refused) {
             self.counters.commands.called(row.id);
-            if self.watch.any() {
-                self.watched(key, row);
-            }
+        }
+        if self.watch.any() && taken == Taken::Yes {
+            self.watched(key, request, row);
         }
         taken
     }
@@ -292,6 +304,9 @@ impl Core {
         }
         if !may_pass {
             return self.reject(key, row, &Refusal::NoAuth);
+        }
+        if self.watch.any() && self.hold(key, row) {
+            return Taken::Held;
         }
         if modal && let Some(taken) = self.intercept(key, request, row) {
             return taken;
@@ -348,7 +363,7 @@ impl Core {
             self.abort_transaction(key);
             self.refuse(key, refusal);
         }
-        Taken::Yes
+        Taken::Refused
     }
 
     /// A subcommand that neither the table nor a node has.

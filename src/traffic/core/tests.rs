@@ -12,6 +12,7 @@ use crate::traffic::{
     settings::PartialReads,
 };
 
+mod clients;
 mod leases;
 mod slow;
 mod tracking;

@@ -60,7 +60,8 @@ impl Shell {
         };
         let now_us = self.shared.zero.elapsed().as_micros() as u64;
         let id = self.shared.registry.next_id();
-        let record = Record::new(id, addr, local.into(), self.index, now_us);
+        let mut record = Record::new(id, addr, local.into(), self.index, now_us);
+        record.fd = socket.descriptor();
         let key = state.core.add_client(Arc::new(record));
         let index = key.index as usize;
         if state.clients.len() <= index {

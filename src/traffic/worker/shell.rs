@@ -172,6 +172,10 @@ impl Shell {
             state.flusher = Some(cx.waker().clone());
         }
         while state.core.is_dirty() {
+            if state.core.has_slow() {
+                self.set_now(state);
+                state.core.log_slow();
+            }
             while let Some(id) = state.core.next_dirty_pipe() {
                 Self::write_pipe(state, id);
             }
@@ -188,14 +192,16 @@ impl Shell {
     }
 
     /// Puts a message into another worker's mailbox, when that is full as soon as there is room.
-    fn tell(&self, worker: usize, message: Message) {
+    fn tell(&self, state: &mut State, worker: usize, message: Message) {
         let Some(mailbox) = self.shared.mailboxes.get(worker) else { return };
         let may_be_lost = message.may_be_lost();
-        if let Err(letter) = mailbox.send(Letter::Message(message))
-            && !may_be_lost
-        {
-            let mailbox = mailbox.clone();
-            tokio::task::spawn_local(async move { mailbox.send_surely(letter).await });
+        match mailbox.send(Letter::Message(message)) {
+            Ok(()) => {}
+            Err(_) if may_be_lost => state.core.message_lost(),
+            Err(letter) => {
+                let mailbox = mailbox.clone();
+                tokio::task::spawn_local(async move { mailbox.send_surely(letter).await });
+            }
         }
     }
 
@@ -225,7 +231,7 @@ impl Shell {
                     }
                 }
             }
-            Todo::Tell(worker, message) => self.tell(worker, message),
+            Todo::Tell(worker, message) => self.tell(state, worker, message),
             Todo::NodeUp(node) => {
                 let node = state.core.snapshot().topology.node(node);
                 tracing::debug!(worker = self.index, node = %node.name, address = %node.address, "node can be used");

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::AsRawFd as _,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -33,6 +34,15 @@ impl Socket {
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE));
         Self::Tcp(stream)
+    }
+
+    /// Its file descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> i32 {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 }
 

@@ -168,6 +168,7 @@ impl Core {
     }
 
     pub(super) fn reset(&mut self, key: ClientKey) {
+        self.end_monitor(key);
         self.end_transaction(key);
         self.forget_watch(key);
         let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
@@ -175,7 +176,9 @@ impl Core {
         self.forget_subscriptions(key);
         if let Some(client) = self.client_mut(key) {
             client.proto = Proto::Resp2;
-            client.reply_mode = ReplyMode::On;
+            if client.reply_mode == ReplyMode::Off {
+                client.reply_mode = ReplyMode::On;
+            }
             client.authenticated = authenticated;
             client.record.reset();
             client.select(db);

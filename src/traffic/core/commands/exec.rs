@@ -257,8 +257,8 @@ impl Core {
                 }
                 let Some(own) = unfolding.own() else { return self.unfolded(key) };
                 match self.carry_out(key, own) {
-                    Taken::Yes => unfolding.carried_out(&settings.limits),
-                    Taken::Later => return self.keep_unfolding(key, unfolding),
+                    Taken::Yes | Taken::Refused => unfolding.carried_out(&settings.limits),
+                    Taken::Later | Taken::Held => return self.keep_unfolding(key, unfolding),
                     Taken::Full(pipe) => {
                         self.keep_unfolding(key, unfolding);
                         return self.wait_for(key, pipe);

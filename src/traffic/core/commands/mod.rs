@@ -11,6 +11,7 @@ mod blocking;
 mod client;
 mod connection;
 mod exec;
+mod filter;
 mod info;
 mod latency;
 mod publish;
@@ -32,6 +33,8 @@ use crate::traffic::{
     resp::{Proto, encode},
 };
 
+pub use filter::Filter;
+
 /// Redis's text for a number that is none.
 const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 
@@ -49,6 +52,7 @@ impl Core {
             Local::Auth => self.auth(key, request, row),
             Local::Select => self.select(key, request),
             Local::Quit => {
+                self.end_monitor(key);
                 self.answer(key, |out| encode::simple(out, "OK"));
                 self.close_when_done(key, Closed::ByClient);
             }
@@ -79,10 +83,12 @@ impl Core {
             | Local::ClientList
             | Local::ClientNoEvict
             | Local::ClientNoTouch
+            | Local::ClientPause
             | Local::ClientReply
             | Local::ClientSetInfo
             | Local::ClientSetName
-            | Local::ClientUnblock => self.local_client(key, request, which, table),
+            | Local::ClientUnblock
+            | Local::ClientUnpause => self.local_client(key, request, which),
             Local::SlowlogGet => self.slowlog_get(key, request),
             Local::SlowlogLen => {
                 let len = self.journal.slow().len();
@@ -108,6 +114,7 @@ impl Core {
     /// A command that changes what the session is, or takes a connection for it alone.
     pub(super) fn session(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Session) -> Taken {
         match which {
+            Session::Monitor => return self.monitor(key),
             Session::Multi => self.multi(key),
             Session::Exec => return self.exec(key),
             Session::Discard => self.discard(key),

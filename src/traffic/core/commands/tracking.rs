@@ -89,7 +89,7 @@ impl Core {
     ) -> Taken {
         let table = std::sync::Arc::clone(&self.snapshot.table);
         let taken = taken.unwrap_or_else(|| self.by_route(key, request, row, &table));
-        if taken == Taken::Yes {
+        if matches!(taken, Taken::Yes | Taken::Refused) {
             self.caching_is_over(key, &row.name);
         }
         taken

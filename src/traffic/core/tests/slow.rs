@@ -25,9 +25,9 @@ fn a_slow_request_is_logged_with_the_nodes_part_and_circlets_own() {
     world.node_says(1, "+OK\r\n");
     world.core.set_now(1_010_000);
     world.node_says(1, "$1\r\nv\r\n");
-    assert!(world.core.measures_flush());
+    assert!(world.core.has_slow());
     world.core.set_now(1_010_050);
-    world.core.flushed();
+    world.core.log_slow();
     assert_eq!(slow_log(&world), [(10_050, format!("GET {name} ... (node b: 10000 us, circlet: 50 us)"))]);
     assert_eq!(world.heard(key), "+OK\r\n$1\r\nv\r\n");
 }
@@ -48,12 +48,12 @@ fn what_a_full_pipe_held_back_counts_as_circlets_own_part() {
     world.core.resume_client(second);
     world.core.set_now(1_011_000);
     world.node_says(0, "$-1\r\n");
-    world.core.flushed();
+    world.core.log_slow();
     assert_eq!(slow_log(&world), [(11_000, format!("GET {name} ... (node a: 3000 us, circlet: 8000 us)"))]);
     // Remembered no more: the next quick one is not looked at.
     world.say(second, &format!("GET {name}\r\n"));
     world.node_says(0, "$-1\r\n");
-    world.core.flushed();
+    world.core.log_slow();
     assert_eq!(slow_log(&world).len(), 1);
 }
 
@@ -67,6 +67,6 @@ fn a_split_request_is_slow_once_as_its_last_part() {
     world.node_says(1, "*1\r\n$-1\r\n");
     world.core.set_now(30_000);
     world.node_says(0, "*1\r\n$-1\r\n");
-    world.core.flushed();
+    world.core.log_slow();
     assert_eq!(slow_log(&world), [(30_000, format!("MGET {} ... (node a: 30000 us, circlet: 0 us)", names[0]))]);
 }
