@@ -442,3 +442,58 @@ fn what_is_said_of_tracking_is_answered_as_by_redis() {
         assert!(line.contains(" flags=tB ") && line.contains(&format!(" redir={own} ")), "{line}");
     }
 }
+
+#[test]
+fn transactions_are_tracked_like_anything_else() {
+    let cluster = Cluster::start();
+    let (mut client, mut other) = (cluster.client3(), cluster.client());
+    let exec = |client: &mut Client, commands: &[&str]| {
+        client.expect("MULTI", "+OK\r\n");
+        commands.iter().for_each(|command| client.expect(command, "+QUEUED\r\n"));
+        client.ask("EXEC")
+    };
+    for node in 0..3 {
+        let key = cluster.key_on(node, 0);
+        let (get, set) = (format!("GET {key}"), format!("SET {key} v"));
+        client.expect("CLIENT TRACKING OFF", "+OK\r\n");
+        client.expect("CLIENT TRACKING ON NOLOOP", "+OK\r\n");
+        assert_eq!(exec(&mut client, &[&get]), "*1\r\n_\r\n");
+        other.expect(&set, "+OK\r\n");
+        assert_eq!(next(&mut client), invalidation(&key));
+        // With WATCH, kept and broken.
+        client.expect(&format!("WATCH {key}"), "+OK\r\n");
+        client.expect(&get, "$1\r\nv\r\n");
+        assert_eq!(exec(&mut client, &[&set, &get]), "*2\r\n+OK\r\n$1\r\nv\r\n");
+        other.expect(&set, "+OK\r\n");
+        assert_eq!(next(&mut client), invalidation(&key));
+        client.expect(&format!("WATCH {key}"), "+OK\r\n");
+        client.expect(&get, "$1\r\nv\r\n");
+        other.expect(&set, "+OK\r\n");
+        assert_eq!(next(&mut client), invalidation(&key));
+        assert_eq!(exec(&mut client, &[&get]), "_\r\n");
+        client.expect(&format!("WATCH {key}"), "+OK\r\n");
+        client.expect("UNWATCH", "+OK\r\n");
+        assert_eq!(exec(&mut client, &[&get]), "*1\r\n$1\r\nv\r\n");
+        other.expect(&format!("DEL {key}"), ":1\r\n");
+        assert_eq!(next(&mut client), invalidation(&key));
+        // CLIENT CACHING holds for the whole of it.
+        client.expect("CLIENT TRACKING OFF", "+OK\r\n");
+        client.expect("CLIENT TRACKING ON OPTIN", "+OK\r\n");
+        assert_eq!(exec(&mut client, &[&get]), "*1\r\n_\r\n");
+        other.expect(&set, "+OK\r\n");
+        client.expect("CLIENT CACHING YES", "+OK\r\n");
+        assert_eq!(exec(&mut client, &["PING", &get]), "*2\r\n+PONG\r\n$1\r\nv\r\n");
+        client.expect(&get, "$1\r\nv\r\n");
+        other.expect(&format!("DEL {key}"), ":1\r\n");
+        assert_eq!(next(&mut client), invalidation(&key));
+        nothing_more(&mut client);
+    }
+    // Watched before it was switched on: what EXEC reads would not be tracked, so that it runs nothing.
+    let key = cluster.key_on(0, 0);
+    client.expect("CLIENT TRACKING OFF", "+OK\r\n");
+    client.expect(&format!("WATCH {key}"), "+OK\r\n");
+    client.expect("CLIENT TRACKING ON", "+OK\r\n");
+    let reply = exec(&mut client, &[&format!("GET {key}")]);
+    assert!(reply.starts_with("-NODEDOWN node n1") && reply.contains("watch them again"), "{reply}");
+    assert_eq!(exec(&mut client, &[&format!("GET {key}")]), "*1\r\n_\r\n");
+}

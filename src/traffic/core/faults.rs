@@ -197,6 +197,9 @@ impl Core {
                 if !hopeless {
                     self.send_again(id, node, again);
                 }
+                if self.pipes[id.index()].holder == Holder::Everyone {
+                    self.ask_tracked(node);
+                }
             }
             Lost::Silent => {
                 let after = self.settings.pipe.request_timeout;

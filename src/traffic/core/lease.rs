@@ -259,13 +259,14 @@ impl Core {
         self.leases.open
     }
 
-    /// Asks nodes for a sign of life on whose leased connections somebody waits while nothing else passes: a node that
+    /// Asks nodes for a sign of life on whose leased connections somebody waits or listens while nothing else passes: a node that
     /// dies without a word would be waited for until the kernel's keep-alive notices.
     pub(super) fn ask_for_life(&mut self) {
         const QUIET_US: u64 = 1_000_000;
         let mut nodes: Vec<NodeId> = Vec::new();
         for pipe in &self.pipes {
-            if pipe.inflight.front().is_some_and(|front| front.waits) && !nodes.contains(&pipe.node) {
+            let listens = pipe.tracks && pipe.state == State::Ready;
+            if (listens || pipe.inflight.front().is_some_and(|front| front.waits)) && !nodes.contains(&pipe.node) {
                 nodes.push(pipe.node);
             }
         }

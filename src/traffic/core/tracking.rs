@@ -13,8 +13,11 @@
 //! Invariants: a value never leaves over a connection that does not track it: a node that refuses CLIENT TRACKING has
 //! refused the connection. A link that is lost takes what was tracked on it with it, so whoever listens is told to
 //! forget everything; the next command opens a new one, with BCAST the next tick. A link of another db or protocol is
-//! opened beside the old one, which goes on to tell about what was read over it. None is ever used by another session.
-//! Bounded by the leases. Pure.
+//! opened beside the old one, which goes on to tell about what was read over it: with several, NOLOOP holds within each of
+//! them only, and BCAST tells twice. None is ever used by another session. Bounded by the leases. Pure.
+//!
+//! A connection that only listens would not notice that its node has been started anew and knows nothing of it: whenever
+//! the shared connection to a node breaks, the listening ones are asked for a sign of life.
 //!
 //! A RESP2 session without REDIRECT could not be told anything: it has no link, and is told to forget everything when
 //! it switches to RESP3.
@@ -23,7 +26,7 @@ use bytes::Bytes;
 
 use super::{Core, Message, dispatch::NoPipe, lease::NoLease};
 use crate::traffic::{
-    client::{ClientKey, Modes, Pause, Record, Reply, Tracked, Tracking},
+    client::{Client, ClientKey, Modes, Pause, Record, Reply, Tracked, Tracking},
     pipe::{Holder, PipeId, State},
     refusal::Refusal,
     resp::{Elements, Proto, encode},
@@ -200,10 +203,8 @@ impl Core {
     /// Opens the connections of a BCAST session that are missing.
     fn open_ears(&mut self, key: ClientKey, late: bool) -> Result<(), (NodeId, NoLease)> {
         for node in (0..self.links.len()).map(|index| NodeId(index as u16)) {
-            let Some(client) = self.client(key) else { return Ok(()) };
-            let proto = client.proto;
-            let has = |tracking: &Tracking| tracking.links.iter().any(|link| link.node == node && link.proto == proto);
-            if client.tracking().is_none_or(has) {
+            let has = |tracking: &Tracking| tracking.links.iter().any(|link| link.node == node);
+            if self.client(key).and_then(|client| client.tracking()).is_none_or(has) {
                 continue;
             }
             match self.link_to(key, node, late) {
@@ -237,7 +238,9 @@ impl Core {
             return self.answer(key, |out| encode::simple(out, "OK"));
         }
         let seq = client.open_slot();
-        client.pause = Pause::Order;
+        if client.pause == Pause::No {
+            client.pause = Pause::Order;
+        }
         if let Some(tracking) = client.tracking_mut() {
             tracking.starting = Some(seq);
         }
@@ -285,12 +288,24 @@ impl Core {
         if self.counters.tracking == 0 {
             return;
         }
-        for key in self.client_keys() {
-            let bcast =
-                self.client(key).and_then(|client| client.tracking()).is_some_and(|tracking| tracking.mode.bcast);
-            if bcast {
-                // Where a limit forbids it now, the next tick tries again.
-                drop(self.open_ears(key, true));
+        let listens = |client: &Client| client.tracking().is_some_and(|tracking| tracking.mode.bcast);
+        let key = |(index, client): (usize, &Client)| ClientKey { index: index as u32, generation: client.generation };
+        let listeners: Vec<ClientKey> = self.clients.iter().filter(|(_, client)| listens(client)).map(key).collect();
+        for key in listeners {
+            // Where a limit forbids it now, the next tick tries again.
+            drop(self.open_ears(key, true));
+        }
+    }
+
+    /// The shared connection to a node broke: whether those that track have, too, only a word can tell.
+    pub(super) fn ask_tracked(&mut self, node: NodeId) {
+        if self.counters.tracking == 0 {
+            return;
+        }
+        for id in (0..self.pipes.len()).map(|index| PipeId(index as u32)) {
+            let pipe = &self.pipes[id.index()];
+            if pipe.tracks && pipe.node == node && pipe.state == State::Ready && pipe.inflight.is_empty() {
+                self.send_unwanted(id, &[b"PING"]);
             }
         }
     }

@@ -465,3 +465,30 @@ fn a_push_larger_than_may_wait_is_not_collected() {
     assert!(error.to_string().contains("session.hard_pushes"));
     assert_eq!(world.heard(client), NULL);
 }
+
+#[test]
+fn who_only_listens_notices_that_its_node_was_started_anew() {
+    let mut world = World::new(settings());
+    let client = world.client3();
+    world.say(client, &command(&["CLIENT", "TRACKING", "ON", "BCAST"]));
+    world.greet_all();
+    assert_eq!(world.heard(client), "+OK\r\n");
+    let id = world.tracked(client)[1].data;
+    // Nothing passes: the node is asked over the shared connection, once for all who listen.
+    world.core.set_now(5_000_000);
+    world.core.tick();
+    assert_eq!((0..3).map(|node| world.asked(node)).collect::<Vec<_>>(), vec![command(&["PING"]); 3]);
+    (0..3).for_each(|node| world.node_says(node, "+PONG\r\n"));
+    assert_eq!(world.asked_on(id), "");
+    // That breaks: does the one that listens?
+    world.lose(1, &Lost::Broken("connection reset by the node".to_owned()));
+    assert_eq!(world.asked_on(id), command(&["PING"]));
+    world.says_on(id, "+PONG\r\n");
+    assert_eq!(world.heard(client), "");
+    // Without an answer the node is silent, and what it knew is lost.
+    world.connect_all();
+    world.lose(1, &Lost::Broken("connection reset by the node".to_owned()));
+    world.core.set_now(20_000_000);
+    world.core.tick();
+    assert_eq!(world.heard(client), NULL);
+}
