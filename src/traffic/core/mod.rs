@@ -142,6 +142,8 @@ pub struct Core {
     pipes: Vec<Pipe>,
     links: Vec<Link>,
     leases: lease::Leases,
+    /// What nodes were told of clients that wait no more, until they answer.
+    words: Slab<commands::Word>,
     topics: Topics,
     /// By node, as far as one was ever needed.
     ears: Vec<Option<ears::Ear>>,
@@ -194,6 +196,7 @@ impl Core {
             pipes: Vec::new(),
             links: (0..nodes).map(|_| Link::default()).collect(),
             leases: lease::Leases::default(),
+            words: Slab::new(),
             topics: Topics::default(),
             ears: Vec::new(),
             aggregates: Slab::new(),
@@ -434,7 +437,7 @@ impl Core {
         self.draining = true;
         for key in self.client_keys() {
             self.close_when_done(key, Closed::Shutdown);
-            self.unblock(key, true);
+            self.unblock(key, true, None);
         }
     }
 

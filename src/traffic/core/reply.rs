@@ -287,7 +287,8 @@ impl Core {
                     self.finish_aggregate(id);
                 }
             }
-            Owner::Nobody | Owner::Unblock => {}
+            Owner::Nobody => {}
+            Owner::Unblock => self.node_unblocked(entry, b""),
         }
     }
 }

@@ -81,8 +81,8 @@ pub enum Owner {
     Part,
     /// Nobody's: the reply is dropped.
     Nobody,
-    /// The answer to a CLIENT UNBLOCK of the leased pipe `index`, whose connection has the number `generation`; `seq` is
-    /// 1 for ERROR.
+    /// The answer to a CLIENT UNBLOCK of the leased pipe `index`, whose connection has the number `generation`; `seq` says
+    /// what the node was told.
     Unblock,
 }
 

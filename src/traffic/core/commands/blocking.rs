@@ -30,6 +30,15 @@ use crate::traffic::{
     route::NodeId,
 };
 
+/// What a node is told of a client that waits there no more.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::traffic::core) struct Word {
+    /// The client gets an error, not a nil.
+    error: bool,
+    /// Who wants to know whether it waited.
+    asker: Option<Asker>,
+}
+
 impl Core {
     /// A command with keys that may wait for data.
     pub(in crate::traffic::core) fn block(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
@@ -164,56 +173,72 @@ impl Core {
         }
     }
 
-    /// Ends the waiting of a session, as if its time were over or with an error. Returns whether it waited.
-    pub(in crate::traffic::core) fn unblock(&mut self, key: ClientKey, error: bool) -> bool {
+    /// Ends the waiting of a session, as if its time were over or with an error. `asker` is told whether it waited; of
+    /// several nodes (WAIT) the first one's word counts.
+    pub(in crate::traffic::core) fn unblock(&mut self, key: ClientKey, error: bool, asker: Option<Asker>) {
         let special = self.client(key).and_then(|client| client.special.as_ref());
-        let Some(blocked) = special.and_then(|special| special.blocked.clone()) else { return false };
+        let Some(blocked) = special.and_then(|special| special.blocked.clone()) else {
+            return self.answer_asker(asker, false);
+        };
+        let mut asker = asker;
         for id in &blocked.pipes {
-            if !self.tell_node_to_unblock(*id, error) {
+            let word = Word { error, asker: asker.take() };
+            if let Err(word) = self.tell_node_to_unblock(*id, word) {
                 // The node does not know of it, or cannot be told: nothing can come of the waiting.
                 if blocked.whole {
                     self.answer_unblocked(key, blocked.seq, error);
                 }
                 self.close_lease(*id);
+                self.answer_asker(word.asker, true);
             }
         }
-        true
     }
 
-    /// Tells the node of a leased connection that its client waits no more; false: that cannot be said.
-    fn tell_node_to_unblock(&mut self, id: PipeId, error: bool) -> bool {
+    /// Tells the node of a leased connection that its client waits no more; gives the word back if that cannot be said.
+    fn tell_node_to_unblock(&mut self, id: PipeId, word: Word) -> Result<(), Word> {
         let pipe = &self.pipes[id.index()];
-        let Some(shared) = self.first_pipe(pipe.node) else { return false };
+        let Some(shared) = self.first_pipe(pipe.node) else { return Err(word) };
         if pipe.state != State::Ready || pipe.node_client == 0 || self.pipes[shared.index()].state != State::Ready {
-            return false;
+            return Err(word);
         }
         let (client, attempt) = (pipe.node_client.to_string(), pipe.attempt);
         self.pipes[id.index()].soiled = true;
-        let how: &[u8] = if error { b"ERROR" } else { b"TIMEOUT" };
+        let how: &[u8] = if word.error { b"ERROR" } else { b"TIMEOUT" };
         let entry = Entry {
             index: id.0,
             generation: attempt,
-            seq: u32::from(error),
+            seq: self.words.insert(word) as u32,
             owner: Owner::Unblock,
             ..Entry::unwanted(self.now_us as u32)
         };
         self.send_own(shared, entry, &[b"CLIENT", b"UNBLOCK", client.as_bytes(), how]);
-        true
+        Ok(())
     }
 
-    /// What the node said to CLIENT UNBLOCK. The two connections are not ordered: when the blocking command has not
+    /// What the node said to CLIENT UNBLOCK; empty if it said nothing. The two connections are not ordered: when the blocking command has not
     /// come to its turn yet there is nobody to unblock, and the node is told again.
     pub(in crate::traffic::core) fn node_unblocked(&mut self, entry: Entry, reply: &[u8]) {
+        let Some(word) = self.words.try_remove(entry.seq as usize) else { return };
         let id = PipeId(entry.index);
         let pipe = &self.pipes[id.index()];
-        let waits = pipe.inflight.back().is_some_and(|last| last.waits);
-        if reply == b":1\r\n" || pipe.attempt != entry.generation || !waits {
-            return;
+        let waits = pipe.attempt == entry.generation && pipe.inflight.back().is_some_and(|last| last.waits);
+        if reply == b":1\r\n" || !waits {
+            return self.answer_asker(word.asker, reply == b":1\r\n");
         }
-        if reply != b":0\r\n" || !self.tell_node_to_unblock(id, entry.seq == 1) {
+        let again = if reply == b":0\r\n" { self.tell_node_to_unblock(id, word) } else { Err(word) };
+        if let Err(word) = again {
             // It will not be told (ACL): the connection is all that can be taken from it.
             self.close_lease(id);
+            self.answer_asker(word.asker, true);
         }
+    }
+
+    /// Tells who asked for an unblocking whether anybody waited.
+    fn answer_asker(&mut self, asker: Option<Asker>, waited: bool) {
+        let Some(to) = asker else { return };
+        let mut text = Vec::new();
+        encode::integer(&mut text, i64::from(waited));
+        self.tell(to.worker, Message::Answer { to, text });
     }
 
     fn answer_unblocked(&mut self, key: ClientKey, seq: u32, error: bool) {
@@ -249,9 +274,9 @@ impl Core {
 
     /// Another session's CLIENT UNBLOCK of a session that may be here.
     pub(in crate::traffic::core) fn unblock_for(&mut self, id: u64, error: bool, from: Asker) {
-        let waited = self.key_of(id).is_some_and(|key| self.unblock(key, error));
-        let mut text = Vec::new();
-        encode::integer(&mut text, i64::from(waited));
-        self.tell(from.worker, Message::Answer { to: from, text });
+        match self.key_of(id) {
+            Some(key) => self.unblock(key, error, Some(from)),
+            None => self.answer_asker(Some(from), false),
+        }
     }
 }

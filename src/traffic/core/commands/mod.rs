@@ -33,6 +33,7 @@ use crate::traffic::{
     resp::{Proto, encode},
 };
 
+pub(super) use blocking::Word;
 pub use filter::Filter;
 
 /// Redis's text for a number that is none.

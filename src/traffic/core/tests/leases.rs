@@ -109,13 +109,14 @@ fn unblocking_tells_the_node_and_the_connection_is_not_used_again() {
     let other = world.client();
     let number = world.core.client(client).unwrap().record.id.to_string();
     world.say(other, &command(&["CLIENT", "UNBLOCK", &number, "ERROR"]));
-    assert_eq!(world.heard(other), ":1\r\n");
+    assert_eq!(world.heard(other), "", "the node knows whether anybody waited");
     assert_eq!(world.asked(0), command(&["CLIENT", "UNBLOCK", &(1_000 + id.index()).to_string(), "ERROR"]));
     // The node has not come to the blocking command yet: it is told again.
     world.node_says(0, ":0\r\n");
     assert!(world.asked(0).contains("UNBLOCK"));
     world.node_says(0, ":1\r\n");
     assert_eq!(world.asked(0), "");
+    assert_eq!(world.heard(other), ":1\r\n");
     world.says_on(id, "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
     assert_eq!(world.heard(client), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
     assert!(world.core.take_todo().contains(&Todo::Disconnect(id)));
