@@ -497,3 +497,49 @@ fn transactions_are_tracked_like_anything_else() {
     assert!(reply.starts_with("-NODEDOWN node n1") && reply.contains("watch them again"), "{reply}");
     assert_eq!(exec(&mut client, &[&format!("GET {key}")]), "*1\r\n_\r\n");
 }
+
+#[test]
+fn a_resp2_pool_is_told_over_one_connection_that_is_subscribed() {
+    let cluster = Cluster::start();
+    let mut other = cluster.client();
+    let message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+    for round in 0..2 {
+        let mut target = cluster.client();
+        let number = target.value("CLIENT ID").number();
+        assert!(target.ask("SUBSCRIBE __redis__:invalidate").ends_with(":1\r\n"));
+        let mut pool: Vec<Client> = (0..4).map(|_| cluster.client()).collect();
+        for client in &mut pool {
+            client.expect(&format!("CLIENT TRACKING ON REDIRECT {number} NOLOOP"), "+OK\r\n");
+        }
+        for node in 0..3 {
+            for (at, client) in pool.iter_mut().enumerate() {
+                let key = cluster.key_on(node, 10 * round + at);
+                client.expect(&format!("GET {key}"), "$-1\r\n");
+                other.expect(&format!("SET {key} v"), "+OK\r\n");
+                assert_eq!(next(&mut target), format!("{message}*1\r\n${}\r\n{key}\r\n", key.len()));
+            }
+        }
+        // Each of them is told by each node that it has connections to.
+        other.expect("FLUSHALL", "+OK\r\n");
+        for _ in 0..3 * pool.len() {
+            assert_eq!(next(&mut target), format!("{message}$-1\r\n"));
+        }
+        assert!(target.ask("PING").starts_with("*2\r\n$4\r\npong\r\n"));
+        pool.iter_mut().for_each(nothing_more);
+    }
+}
+
+#[test]
+fn tracking_that_begins_inside_a_transaction_begins_with_forgetting() {
+    let cluster = Cluster::start();
+    let (mut client, mut other) = (cluster.client3(), cluster.client());
+    let key = cluster.key_on(2, 0);
+    client.expect("MULTI", "+OK\r\n");
+    client.expect("CLIENT TRACKING ON", "+QUEUED\r\n");
+    client.expect(&format!("GET {key}"), "+QUEUED\r\n");
+    client.expect("EXEC", "*2\r\n+OK\r\n_\r\n");
+    assert_eq!(next(&mut client), NULL);
+    client.expect(&format!("GET {key}"), "_\r\n");
+    other.expect(&format!("SET {key} v"), "+OK\r\n");
+    assert_eq!(next(&mut client), invalidation(&key));
+}

@@ -323,6 +323,7 @@ fn a_resp2_target_hears_messages_while_it_is_subscribed_and_a_lost_one_is_told_o
     assert_eq!(world.heard(target), format!("{message}*1\r\n${}\r\n{key}\r\n", key.len()));
     world.says_on(id, NULL);
     assert_eq!(world.heard(target), format!("{message}$-1\r\n"));
+    world.core.client(target).unwrap().record.mark(Record::PUBSUB, false);
     world.core.drop_client(target, Closed::ByClient);
     world.says_on(id, &invalidation(&key));
     assert_eq!(world.heard(client), format!(">2\r\n$21\r\ntracking-redir-broken\r\n:{number}\r\n"));
