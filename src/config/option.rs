@@ -94,6 +94,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "limits.max_request", kind: Kind::Size(|c| &mut c.traffic.limits.max_request, 16 * KB..=MAX_REQUEST) },
     Row { key: "limits.max_nesting", kind: Kind::Count(|c| &mut c.traffic.limits.max_nesting, 16..=1_024) },
     Row { key: "limits.max_buffered", kind: Kind::Size(|c| &mut c.traffic.max_buffered, 16 * MB..=1_024 * GB) },
+    Row { key: "limits.max_scripts", kind: Kind::Size(|c| &mut c.traffic.max_scripts, 0..=GB) },
     Row { key: "session.max_sessions", kind: Kind::Count(|c| &mut c.traffic.session.max_sessions, 1..=1_000_000) },
     Row { key: "session.database", kind: Kind::Count32(|c| &mut c.traffic.session.database, 0..=65_535) },
     Row { key: "session.max_pending", kind: Kind::Count(|c| &mut c.traffic.session.max_pending, 1..=100_000) },

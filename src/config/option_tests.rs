@@ -108,6 +108,7 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("limits.max_request", "4095MB", "\"4095MB\""),
         ("limits.max_nesting", "16", "16"),
         ("limits.max_buffered", "1024GB", "\"1024GB\""),
+        ("limits.max_scripts", "1MB", "\"1MB\""),
         ("session.max_sessions", "1", "1"),
         ("session.database", "3", "3"),
         ("session.max_pending", "1", "1"),

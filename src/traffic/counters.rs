@@ -113,6 +113,8 @@ pub struct Counters {
     pub messages_in: u64,
     /// Messages handed to sessions.
     pub messages_out: u64,
+    /// Scripts that nodes were told because of an EVALSHA.
+    pub script_loads: u64,
     /// Per node.
     pub nodes: Vec<NodeCounters>,
     /// Per command; published through the [`super::observe::Journal`].
@@ -175,6 +177,7 @@ impl Counters {
             topics: [0; Topic::COUNT],
             messages_in: 0,
             messages_out: 0,
+            script_loads: 0,
             nodes: vec![NodeCounters::default(); nodes],
             commands: Tallies::default(),
         }
@@ -216,6 +219,8 @@ pub struct Published {
     pub messages_in: AtomicU64,
     /// See [`Counters::messages_out`].
     pub messages_out: AtomicU64,
+    /// See [`Counters::script_loads`].
+    pub script_loads: AtomicU64,
     /// Per node.
     pub nodes: Vec<PublishedNode>,
 }
@@ -272,6 +277,7 @@ impl Published {
         store_all(&self.topics, &counters.topics);
         self.messages_in.store(counters.messages_in, Relaxed);
         self.messages_out.store(counters.messages_out, Relaxed);
+        self.script_loads.store(counters.script_loads, Relaxed);
         for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);

@@ -18,7 +18,7 @@
 //! * [`pubsub`]: who listens to which channels.
 //! * [`merge`]: replies of several nodes become one.
 //! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured;
-//!   [`observe`]: of single commands. [`settings`]: bounds.
+//!   [`observe`]: of single commands. [`settings`]: bounds. [`scripts`]: texts of scripts.
 //!
 //! Nothing here names `control`.
 
@@ -34,6 +34,7 @@ pub mod pubsub;
 pub mod refusal;
 pub mod resp;
 pub mod route;
+pub mod scripts;
 pub mod settings;
 pub mod worker;
 

@@ -47,6 +47,8 @@ pub struct Settings {
     pub slow: SlowSettings,
     /// Bytes that all sessions and pipes of this process may hold together; past it the largest holder is closed.
     pub max_buffered: usize,
+    /// Bytes of scripts that are remembered for EVALSHA.
+    pub max_scripts: usize,
     /// Password that clients must give (`AUTH`, `HELLO … AUTH`); `None`: everybody may enter.
     pub requirepass: Option<Password>,
     /// What a multi-key read answers for keys whose node did not answer.
@@ -132,6 +134,7 @@ impl Default for Settings {
             pipe: PipeSettings::default(),
             slow: SlowSettings::default(),
             max_buffered: 4 << 30,
+            max_scripts: 16 << 20,
             requirepass: None,
             partial_reads: PartialReads::Error,
         }

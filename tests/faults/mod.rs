@@ -8,4 +8,5 @@ mod lying;
 mod partial;
 mod pubsub;
 mod scan;
+mod scripts;
 mod transactions;

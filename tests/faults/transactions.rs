@@ -23,7 +23,7 @@ fn staged() -> (Circlet, Relay, Vec<Redis>) {
 
 #[test]
 fn a_node_that_dies_before_exec_runs_nothing() {
-    let mut cluster = Cluster::with(|plan| plan.set("pipe.backoff_max=300ms"));
+    let mut cluster = Cluster::with(|plan| plan.set("pipe.backoff_max=300ms").set("workers=1"));
     let (key, other) = (cluster.key_on(1, 0), cluster.key_on(0, 0));
     let mut client = cluster.client();
     client.expect("MULTI", "+OK\r\n");
@@ -80,12 +80,14 @@ fn a_watch_that_is_lost_runs_nothing_even_when_the_node_is_back() {
     client.expect(&format!("WATCH {key}"), "+OK\r\n");
     client.expect("MULTI", "+OK\r\n");
     client.expect(&format!("INCR {key}"), "+QUEUED\r\n");
+    until_true("the lease to be counted", || circlet.metric("circlet_leased_connections") == Some(1.0));
     relay.cut();
+    until_true("the lease to be lost", || circlet.metric("circlet_leased_connections") == Some(0.0));
     let mut probe = circlet.client();
     until_true("the node to be used again", || probe.ask(&format!("SET {key} 0")) == "+OK\r\n");
     let reply = client.ask("EXEC");
     assert!(reply.starts_with("-NODEDOWN node n1 (") && reply.contains("nothing was executed"), "{reply}");
-    client.expect(&format!("GET {key}"), "$1\r\n0\r\n");
+    until_true("nothing to have run", || client.ask(&format!("GET {key}")) == "$1\r\n0\r\n");
     client.expect(&format!("WATCH {other}"), "+OK\r\n");
     client.expect("MULTI", "+OK\r\n");
     client.expect("EXEC", "*0\r\n");

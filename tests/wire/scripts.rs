@@ -132,3 +132,52 @@ fn libraries_are_those_of_all_nodes() {
         assert_eq!(node.client().value("FUNCTION LIST").list().len(), 1);
     }
 }
+
+#[test]
+fn a_script_that_was_run_can_be_called_by_its_digest_wherever_its_keys_are() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    let text = "return redis.call('INCR', KEYS[1])";
+    client.expect("SET k 0", "+OK\r\n");
+    assert_eq!(client.call(&["EVAL", text, "1", "k"]), b":1\r\n");
+    let sha = Value::of(&cluster.nodes[0].client().call(&["SCRIPT", "LOAD", text])).text();
+    cluster.nodes[0].client().expect("SCRIPT FLUSH", "+OK\r\n");
+    for number in 0..20 {
+        // Also from the other worker, and in capitals.
+        let mut client = cluster.client();
+        client.expect(&format!("EVALSHA {} 1 n{number}", sha.to_uppercase()), ":1\r\n");
+        client.expect(&format!("EVALSHA {sha} 1 n{number}"), ":2\r\n");
+    }
+    client.expect(&format!("SCRIPT EXISTS {sha}"), "*1\r\n:1\r\n");
+    client.expect("SCRIPT FLUSH", "+OK\r\n");
+    client.expect(&format!("SCRIPT EXISTS {sha}"), "*1\r\n:0\r\n");
+    assert!(client.ask(&format!("EVALSHA {sha} 1 k")).starts_with("-NOSCRIPT "));
+    assert!(client.ask(&format!("EVALSHA_RO {sha} 1 k")).starts_with("-NOSCRIPT "));
+}
+
+#[test]
+fn a_node_that_was_flushed_behind_circlet_is_told_again() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    let key = cluster.key_on(1, 0);
+    let sha = Value::of(&client.call(&["SCRIPT", "LOAD", "return redis.call('INCR', KEYS[1])"])).text();
+    for round in 1..4 {
+        cluster.nodes[1].client().expect("SCRIPT FLUSH", "+OK\r\n");
+        client.expect(&format!("EVALSHA {sha} 1 {key}"), &format!(":{}\r\n", 2 * round - 1));
+        cluster.nodes[1].client().expect("SCRIPT FLUSH", "+OK\r\n");
+        client.expect("MULTI", "+OK\r\n");
+        client.expect(&format!("EVALSHA {sha} 1 {key}"), "+QUEUED\r\n");
+        client.expect("EXEC", &format!("*1\r\n:{}\r\n", 2 * round));
+    }
+}
+
+#[test]
+fn without_memory_for_scripts_the_nodes_answer_is_passed_on() {
+    let cluster = Cluster::with(|plan| plan.set("limits.max_scripts=0KB"));
+    let mut client = cluster.client();
+    let key = cluster.key_on(1, 0);
+    let sha = Value::of(&client.call(&["SCRIPT", "LOAD", "return 7"])).text();
+    client.expect(&format!("EVALSHA {sha} 1 {key}"), ":7\r\n");
+    cluster.nodes[1].client().expect("SCRIPT FLUSH", "+OK\r\n");
+    assert!(client.ask(&format!("EVALSHA {sha} 1 {key}")).starts_with("-NOSCRIPT "));
+}

@@ -60,6 +60,7 @@ rows! {
     BLOCKED = "circlet_sessions_blocked", Gauge, "Clients with a blocking command that waits at a node.";
     TRACKING = "circlet_sessions_tracking", Gauge, "Clients with CLIENT TRACKING on.";
     INVALIDATIONS = "circlet_invalidations_total", Counter, "Invalidations of cached keys handed to clients.";
+    SCRIPT_LOADS = "circlet_script_loads_total", Counter, "Scripts that Circlet loaded into a node because an EVALSHA needed them.";
     LEASED = "circlet_leased_connections", Gauge, "Open node connections lent to single clients, or kept for the next one.";
     SUBSCRIBERS = "circlet_subscribers", Gauge, "Clients that listen to channels or patterns.";
     TOPICS = "circlet_subscriptions", Gauge, "Channels, patterns and shard channels listened to at nodes; one that several workers listen to counts for each.";

@@ -15,8 +15,8 @@ use super::{
     rows::{
         BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, INVALIDATIONS, LEASED,
         MESSAGES, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE,
-        NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SESSIONS, SESSIONS_CLOSED, SESSIONS_OPENED,
-        SESSIONS_REFUSED, START_TIME, SUBSCRIBERS, TOPICS, TRACKING, WORKERS,
+        NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SCRIPT_LOADS, SESSIONS, SESSIONS_CLOSED,
+        SESSIONS_OPENED, SESSIONS_REFUSED, START_TIME, SUBSCRIBERS, TOPICS, TRACKING, WORKERS,
     },
 };
 use crate::traffic::{
@@ -67,6 +67,7 @@ pub(super) fn circlet(view: &View<'_>, started: f64) {
     }
     counter!(MESSAGES, "direction" => "in").absolute(total(|worker| &worker.messages_in));
     counter!(MESSAGES, "direction" => "out").absolute(total(|worker| &worker.messages_out));
+    counter!(SCRIPT_LOADS).absolute(total(|worker| &worker.script_loads));
     gauge!(LEASED).set(float(total(|worker| &worker.leased)));
 }
 

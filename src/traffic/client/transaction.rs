@@ -8,7 +8,9 @@
 //! The `block` is what a node is sent, as it is sent; `own` are the commands that Circlet carries out itself, each at its
 //! place among the node's replies. Bounded by `max_queued` and `max_queued_bytes`. Pure.
 
-use crate::traffic::{outbox::Outbox, pipe::PipeId, resp::Limits, resp::elements::element_end, route::NodeId};
+use crate::traffic::{
+    outbox::Outbox, pipe::PipeId, resp::Limits, resp::elements::element_end, route::NodeId, scripts::Sha,
+};
 
 /// Where a transaction runs, and why: the node of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Transaction {
     text: Vec<u8>,
     /// Where it runs; `None`: anywhere.
     pub home: Option<Home>,
+    /// Scripts that are called by their digests.
+    pub scripts: Vec<Sha>,
     /// A command was refused.
     pub aborted: bool,
     /// A command writes.
@@ -103,7 +107,10 @@ impl Transaction {
     /// Bytes of memory held.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.block.held() + self.text.capacity() + self.own.capacity() * size_of::<Own>()
+        self.block.held()
+            + self.scripts.capacity() * size_of::<Sha>()
+            + self.text.capacity()
+            + self.own.capacity() * size_of::<Own>()
     }
 
     /// Notes a command that the block ends with.

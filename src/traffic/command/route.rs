@@ -24,6 +24,8 @@ pub enum Route {
     ScanKey,
     /// `INFO`: of every node, merged to one document.
     Info,
+    /// Scripts, whose texts Circlet remembers.
+    Script(Script),
     /// Answered by Circlet itself.
     Local(Local),
     /// Changes what the session is, or takes a node connection for it alone.
@@ -176,6 +178,21 @@ impl Local {
     }
 }
 
+/// A command about Lua scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Script {
+    /// `EVAL`: to the owner of its keys; its text is remembered.
+    Eval,
+    /// `EVALSHA`: to the owner of its keys, who is told the text first if it may not know it.
+    EvalSha,
+    /// `SCRIPT LOAD`: every node; the text is remembered.
+    Load,
+    /// `SCRIPT EXISTS`: what every node has, and what one has and Circlet remembers.
+    Exists,
+    /// `SCRIPT FLUSH`: every node, and Circlet, forget.
+    Flush,
+}
+
 /// A command that changes what the session is, or takes a node connection for it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the command it is named after")]
@@ -303,6 +320,15 @@ const SESSIONS: &[(&str, Session)] = &[
     ("sunsubscribe", Session::Unsubscribe(pubsub::Kind::Shard)),
 ];
 
+/// Words of the `route` column after `script:`.
+const SCRIPTS: &[(&str, Script)] = &[
+    ("eval", Script::Eval),
+    ("evalsha", Script::EvalSha),
+    ("load", Script::Load),
+    ("exists", Script::Exists),
+    ("flush", Script::Flush),
+];
+
 /// Words of the `route` column after `refuse:`.
 const REASONS: &[(&str, Reason)] = &[
     ("pinned", Reason::Pinned),
@@ -325,6 +351,9 @@ impl Route {
     pub fn parse(word: &str) -> Option<Self> {
         if let Some(local) = word.strip_prefix("local:") {
             return LOCALS.iter().find(|(name, _)| *name == local).map(|(_, local)| Self::Local(*local));
+        }
+        if let Some(script) = word.strip_prefix("script:") {
+            return SCRIPTS.iter().find(|(name, _)| *name == script).map(|(_, script)| Self::Script(*script));
         }
         if let Some(session) = word.strip_prefix("session:") {
             return SESSIONS.iter().find(|(name, _)| *name == session).map(|(_, session)| Self::Session(*session));

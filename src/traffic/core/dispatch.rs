@@ -41,29 +41,40 @@ impl Core {
         if row.blocks(request.args, request.bytes) {
             return self.block(client, request, row);
         }
+        match self.node_of(client, request, row) {
+            Some(node) => self.send_one(client, request, row, node),
+            None => Taken::Yes,
+        }
+    }
+
+    /// The node that a command's keys lie on, any live one if it has none; `None`: it was refused.
+    pub(super) fn node_of(&mut self, client: ClientKey, request: Request<'_>, row: &Row) -> Option<NodeId> {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
-        let taken = match row.find_keys(request.args, request.bytes, &mut keys) {
-            Ok(()) => match self.owner_of_all(request, &keys) {
-                Ok(Some(node)) => self.send_one(client, request, row, node),
-                Ok(None) => self.any(client, request, row),
-                Err((key, other)) => {
-                    self.refuse_crossslot(client, request.arg(key as usize), request.arg(other as usize));
-                    Taken::Yes
-                }
-            },
-            // The node says what is wrong with it, better than we could.
-            Err(KeysError::Malformed) => self.any(client, request, row),
-            Err(KeysError::ForeignPattern) => {
-                self.refuse(client, &Refusal::ForeignPattern(&row.name));
-                Taken::Yes
-            }
-        };
+        let found = row.find_keys(request.args, request.bytes, &mut keys);
+        let owner = found.map(|()| self.owner_of_all(request, &keys));
         if keys.capacity() > 16 << 10 {
             keys = Vec::new();
         }
         self.scratch.keys = keys;
-        taken
+        match owner {
+            Ok(Ok(Some(node))) => return Some(node),
+            Ok(Err((key, other))) => {
+                self.refuse_crossslot(client, request.arg(key as usize), request.arg(other as usize));
+                return None;
+            }
+            Err(KeysError::ForeignPattern) => {
+                self.refuse(client, &Refusal::ForeignPattern(&row.name));
+                return None;
+            }
+            // No keys; or the node says what is wrong with it, better than we could.
+            Ok(Ok(None)) | Err(KeysError::Malformed) => {}
+        }
+        let node = self.any_live_node();
+        if node.is_none() {
+            self.refuse(client, &Refusal::NoNode);
+        }
+        node
     }
 
     /// The node that owns all `keys` (argument indices); `None`: there are no keys. Else two keys of different nodes.
@@ -100,25 +111,36 @@ impl Core {
     /// The whole request to one node.
     #[inline]
     pub(super) fn send_one(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
-        let Some(client) = self.client(key) else { return Taken::Yes };
+        match self.pipe_of(key, node) {
+            Ok(pipe) => self.send_on(pipe, key, request, row),
+            Err(taken) => return taken,
+        }
+        Taken::Yes
+    }
+
+    /// The pipe for a session's command at `node`; or what became of the command.
+    #[inline]
+    pub(super) fn pipe_of(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, Taken> {
+        let Some(client) = self.client(key) else { return Err(Taken::Yes) };
+        let (db, proto, tracks) = (client.db, client.proto, client.modes.has(Modes::TRACKING));
+        match if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) } {
+            Ok(pipe) => return Ok(pipe),
+            Err(NoPipe::Full(pipe)) => return Err(Taken::Full(pipe)),
+            Err(NoPipe::Down(why)) => self.refuse_down(key, node, &why),
+            Err(NoPipe::NoLease(why)) => self.refuse_tracked(key, node, &why),
+        }
+        Err(Taken::Yes)
+    }
+
+    /// The whole request over a pipe that has room.
+    #[inline]
+    pub(super) fn send_on(&mut self, pipe: PipeId, key: ClientKey, request: Request<'_>, row: &Row) {
+        let Some(client) = self.client(key) else { return };
         let tracks = client.modes.has(Modes::TRACKING);
-        let (db, proto) = (client.db, client.proto);
-        let pipe = match if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) } {
-            Ok(pipe) => pipe,
-            Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
-            Err(NoPipe::Down(why)) => {
-                self.refuse_down(key, node, &why);
-                return Taken::Yes;
-            }
-            Err(NoPipe::NoLease(why)) => {
-                self.refuse_tracked(key, node, &why);
-                return Taken::Yes;
-            }
-        };
         if tracks {
             self.caching_first(key, pipe);
         }
-        let Some(client) = self.client_mut(key) else { return Taken::Yes };
+        let Some(client) = self.client_mut(key) else { return };
         let seq = client.open_slot();
         let entry = Entry {
             index: key.index,
@@ -133,7 +155,6 @@ impl Core {
             waits: false,
         };
         self.put(pipe, entry, request);
-        Taken::Yes
     }
 
     /// Puts a whole request into a pipe that has room.
@@ -284,8 +305,21 @@ impl Core {
 
     /// What `write` appends, to every node.
     pub(super) fn send_all(&mut self, key: ClientKey, kind: Kind, reads: bool, write: impl Fn(&mut Vec<u8>)) -> Taken {
+        self.send_all_marked(key, kind, reads, &[], write)
+    }
+
+    /// As [`Core::send_all`], with what the merging needs to know of each place in [`Aggregate::order`].
+    pub(super) fn send_all_marked(
+        &mut self,
+        key: ClientKey,
+        kind: Kind,
+        reads: bool,
+        marks: &[u16],
+        write: impl Fn(&mut Vec<u8>),
+    ) -> Taken {
         let mut cut = std::mem::take(&mut self.scratch.cut);
         cut.clear();
+        cut.order.extend_from_slice(marks);
         for node in 0..self.links.len() {
             cut.nodes.push(NodeId(node as u16));
             write(cut.buffer(node));
@@ -450,6 +484,7 @@ impl Core {
                 self.watch_answered(aggregate.client, aggregate.parts.first().map(|part| part.state), &text);
                 self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));
             }
+            Kind::Script if self.runs_again(&aggregate, &text) => {}
             _ => self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text)),
         }
         self.keep_aggregate(aggregate);

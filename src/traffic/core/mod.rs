@@ -42,6 +42,7 @@ use super::{
     pubsub::Topics,
     resp::{Proto, request::Scanner},
     route::{NodeId, Topology},
+    scripts::{Scripts, Seen},
     settings::Settings,
 };
 
@@ -147,6 +148,9 @@ pub struct Core {
     topics: Topics,
     /// By node, as far as one was ever needed.
     ears: Vec<Option<ears::Ear>>,
+    scripts: Arc<Scripts>,
+    /// What this worker has seen of scripts.
+    seen: Seen,
     aggregates: Slab<Aggregate>,
     /// Finished aggregates whose memory is used again.
     idle_aggregates: Vec<Aggregate>,
@@ -186,6 +190,7 @@ impl Core {
         let nodes = snapshot.topology.nodes.len();
         let journal = Arc::new(Journal::new(settings.workers, settings.slow.max_len));
         let watch = observe::Watch::new(&settings.slow);
+        let scripts = Arc::new(Scripts::new(settings.max_scripts));
         Self {
             settings,
             snapshot,
@@ -199,6 +204,8 @@ impl Core {
             words: Slab::new(),
             topics: Topics::default(),
             ears: Vec::new(),
+            scripts,
+            seen: Seen::default(),
             aggregates: Slab::new(),
             idle_aggregates: Vec::new(),
             idle_partials: Vec::new(),

@@ -327,6 +327,7 @@ impl Core {
             Route::Info => self.info(key, request, row),
             // The nodes document arguments too, which redis-cli shows while one types; the table answers without nodes.
             Route::Local(Local::CommandDocs) if self.any_live_node().is_some() => self.any(key, request, row),
+            Route::Script(which) => self.script(key, request, row, which),
             Route::Local(which) if which.follows() && self.awaits_replies(key) => Taken::Later,
             Route::Local(which) => {
                 self.local(key, request, row, which, table);

@@ -14,6 +14,7 @@ use crate::traffic::{
 
 mod clients;
 mod leases;
+mod scripts;
 mod slow;
 mod tracking;
 mod transactions;

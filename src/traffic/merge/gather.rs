@@ -118,17 +118,19 @@ pub(super) fn any_ok(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>)
     }
 }
 
-/// Arrays of 0 and 1, element by element: 1 where every node says 1 (SCRIPT EXISTS).
+/// Arrays of 0 and 1, element by element: 1 where every node says 1, or any one where that is enough (SCRIPT EXISTS).
 pub(super) fn and(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
     if let Some(part) = first_error(aggregate, cx, false) {
         return error_of(aggregate, part, cx, out);
     }
+    let one_is_enough = |index: usize| aggregate.order.get(index) == Some(&1);
     let mut all: Vec<bool> = Vec::new();
     for (at, reply) in replied(aggregate).enumerate() {
         let Some(elements) = Elements::of(reply) else { return out.extend_from_slice(reply) };
         for (index, element) in elements.enumerate() {
             let yes = integer(element) == Some(1);
             match all.get_mut(index) {
+                Some(so_far) if one_is_enough(index) => *so_far |= yes,
                 Some(so_far) => *so_far &= yes,
                 None => all.push(yes && at == 0),
             }

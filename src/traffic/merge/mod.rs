@@ -36,6 +36,8 @@ pub enum Kind {
     Exec,
     /// WATCH.
     Watch,
+    /// EVALSHA of a script whose text is known.
+    Script,
     /// One step of SCAN, HSCAN, SSCAN or ZSCAN at one node.
     Scan(scan::Step),
     /// PUBLISH at one node: what is to be added to the number that it tells.
@@ -88,8 +90,11 @@ pub struct Aggregate {
     pub reads: bool,
     /// The parts, in the order they were sent.
     pub parts: Vec<Part>,
-    /// For [`Split::Values`]: the part that holds each key's value, in key order.
+    /// For [`Split::Values`]: the part that holds each key's value, in key order. For [`Gather::And`]: 1 where one node's
+    /// word is enough.
     pub order: Vec<u16>,
+    /// For [`Kind::Script`]: the request, to be sent once more.
+    pub request: Vec<u8>,
     /// Parts without reply.
     pub missing: usize,
     /// Bytes of the replies so far.
@@ -111,6 +116,7 @@ impl Aggregate {
             reads: false,
             parts: Vec::new(),
             order: Vec::new(),
+            request: Vec::new(),
             missing: 0,
             replied: 0,
             buf: Vec::new(),
@@ -121,6 +127,7 @@ impl Aggregate {
     pub fn recycle(&mut self) {
         self.parts.clear();
         self.order.clear();
+        self.request.clear();
         self.buf.clear();
         self.missing = 0;
         self.replied = 0;
@@ -214,7 +221,7 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::RandomKey) => gather::random_key(aggregate, cx, out),
         Kind::All(Gather::AnyOk) => gather::any_ok(aggregate, cx, out),
         Kind::Exec => exec::finish(aggregate, cx, out),
-        Kind::Watch => gather::all_succeed(aggregate, cx, out),
+        Kind::Watch | Kind::Script => gather::all_succeed(aggregate, cx, out),
         Kind::All(Gather::MemoryStats) => memory::stats(aggregate, cx, out),
         Kind::All(Gather::Texts) => memory::texts(aggregate, cx, out),
         Kind::All(Gather::Running) => functions::running(aggregate, cx, out),

@@ -31,6 +31,7 @@ use super::{
     outbox::Outbox,
     resp::{Proto, reply::ReplyScanner},
     route::NodeId,
+    scripts::Told,
 };
 
 /// Index of a pipe in its worker.
@@ -185,6 +186,8 @@ pub struct Pipe {
     pub attempt: u32,
     /// Failures in a row.
     pub failures: u32,
+    /// Scripts that its node has been told over this connection.
+    pub scripts: Told,
     /// Bytes to be written.
     pub out: Outbox,
     /// Requests in flight, oldest first.
@@ -228,6 +231,7 @@ impl Pipe {
             state: State::Idle,
             attempt: 0,
             failures: 0,
+            scripts: Told::default(),
             out: Outbox::default(),
             inflight: VecDeque::new(),
             replay: Replay::default(),
@@ -274,6 +278,7 @@ impl Pipe {
     pub fn abandon(&mut self, pool: &mut chunk::Pool) -> (VecDeque<Entry>, Replay) {
         self.out.clear(pool);
         self.begun.clear(pool);
+        self.scripts = Told::default();
         self.scanner = ReplyScanner::new();
         self.streaming = false;
         self.attempt = self.attempt.wrapping_add(1);

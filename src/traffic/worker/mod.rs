@@ -29,7 +29,8 @@ pub use mailbox::{Letter, Mailbox, Stream};
 
 pub use super::core::{Facts, Snapshot};
 use super::{
-    client::Registry, counters::Published, observe::Journal, refusal::Refusal, route::Topology, settings::Settings,
+    client::Registry, counters::Published, observe::Journal, refusal::Refusal, route::Topology, scripts::Scripts,
+    settings::Settings,
 };
 
 /// How often a drain looks whether everybody is gone.
@@ -45,6 +46,8 @@ pub struct Shared {
     published: Vec<Arc<Published>>,
     /// What they measure of commands.
     journal: Arc<Journal>,
+    /// Texts of scripts.
+    scripts: Arc<Scripts>,
     /// Sessions per worker, those still in the mailbox included.
     sessions: Vec<AtomicUsize>,
     /// When the process's clock was 0.
@@ -69,11 +72,13 @@ impl Fleet {
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox::new()).unzip();
         let nodes = snapshot.topology.nodes.len();
         let journal = Arc::new(Journal::new(count, settings.slow.max_len));
+        let scripts = Arc::new(Scripts::new(settings.max_scripts));
         let shared = Arc::new(Shared {
             settings,
             registry: Arc::default(),
             mailboxes,
             journal,
+            scripts,
             published: (0..count).map(|_| Arc::new(Published::new(nodes))).collect(),
             sessions: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             zero: Instant::now(),

@@ -75,6 +75,7 @@ pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, sn
     let seed = fastrand::u64(..);
     let mut core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
     core.write_into(Arc::clone(&shared.journal));
+    core.remember_in(Arc::clone(&shared.scripts));
     let state = State {
         core,
         clients: Vec::new(),

@@ -1,7 +1,7 @@
 //! Every row of `commands.txt`: it is well formed, its columns do not contradict each other, and it is found.
 
 use super::*;
-use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Session, Split, spec::Access};
+use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Script, Session, Split, spec::Access};
 use crate::traffic::pubsub::Kind as Topic;
 
 #[test]
@@ -60,7 +60,10 @@ fn columns_agree_with_each_other() {
     for row in Table::builtin().rows() {
         let name = &row.name;
         let keys = row.specs.iter().any(|spec| !spec.access.has(Access::NOT_KEY));
-        let routed_by_keys = matches!(row.route, Route::Keys | Route::ScanKey | Route::Split(_));
+        let routed_by_keys = matches!(
+            row.route,
+            Route::Keys | Route::ScanKey | Route::Split(_) | Route::Script(Script::Eval | Script::EvalSha)
+        );
         assert!(!routed_by_keys || keys, "{name} is routed by keys that it does not have");
         assert!(
             !keys || routed_by_keys || matches!(row.route, Route::Refuse(_) | Route::Session(_)),
@@ -85,17 +88,21 @@ fn routes_are_the_intended_ones() {
     let table = Table::builtin();
     for (names, route) in [
         (
-            "get set incr zadd xread eval fcall sort msetnx msetex zunionstore object|freq memory|usage xgroup|create",
+            "get set incr zadd xread fcall sort msetnx msetex zunionstore object|freq memory|usage xgroup|create",
             Route::Keys,
         ),
         ("mget", Route::Split(Split::Values)),
         ("mset", Route::Split(Split::Pairs)),
         ("del unlink exists touch", Route::Split(Split::Sum)),
         ("dbsize", Route::All(Gather::Sum)),
-        ("flushall flushdb script|flush function|flush function|delete config|resetstat", Route::All(Gather::Ok)),
+        ("flushall flushdb function|flush function|delete config|resetstat", Route::All(Gather::Ok)),
         ("lastsave", Route::All(Gather::Min)),
-        ("script|exists", Route::All(Gather::And)),
-        ("script|load function|load", Route::All(Gather::First)),
+        ("script|exists", Route::Script(Script::Exists)),
+        ("script|load", Route::Script(Script::Load)),
+        ("script|flush", Route::Script(Script::Flush)),
+        ("eval eval_ro", Route::Script(Script::Eval)),
+        ("evalsha evalsha_ro", Route::Script(Script::EvalSha)),
+        ("function|load", Route::All(Gather::First)),
         ("keys", Route::All(Gather::Keys)),
         ("randomkey", Route::All(Gather::RandomKey)),
         ("script|kill function|kill", Route::All(Gather::AnyOk)),

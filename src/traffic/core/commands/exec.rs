@@ -126,6 +126,7 @@ impl Core {
         if on_lease {
             self.tune(key, id, true);
         }
+        self.load_first(key, id);
         self.caching_first(key, id);
         let Some(mut transaction) = self.end_transaction(key) else { return };
         let Some(client) = self.client_mut(key) else { return };

@@ -16,6 +16,7 @@ mod info;
 mod latency;
 mod publish;
 mod scan;
+mod script;
 mod slowlog;
 mod subscribe;
 mod tracking;

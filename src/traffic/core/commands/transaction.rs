@@ -18,7 +18,7 @@ use crate::traffic::{
         registry::NOT_QUEUEING,
         transaction::{Home, Transaction},
     },
-    command::{Flags, KeysError, Local, Reason, Route, Row, Session},
+    command::{Flags, KeysError, Local, Reason, Route, Row, Script, Session},
     core::{
         Core,
         request::{Request, Taken},
@@ -103,6 +103,7 @@ impl Core {
         if row.flags.has(Flags::NO_MULTI) {
             return Some(self.reject(key, row, &Refusal::Redis("ERR Command not allowed inside a transaction")));
         }
+        self.note_script(key, request, row);
         match self.share(key, request, row) {
             Some(share) if self.has_room(key, request) => self.queue(key, request, row, share),
             _ => self.abort_transaction(key),
@@ -153,12 +154,14 @@ impl Core {
     /// Who carries this command out; `None`: it is refused, and the client told so.
     fn share(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Share> {
         match row.route {
-            Route::Keys | Route::Split(_) => self.share_of_keys(key, request, row),
+            Route::Keys | Route::Split(_) | Route::Script(Script::Eval | Script::EvalSha) => {
+                self.share_of_keys(key, request, row)
+            }
             // A node knows nothing of the cursors that Circlet gives; the first step of a scan needs none.
             Route::ScanKey if request.arg(2) == b"0" => self.share_of_keys(key, request, row),
             Route::Any | Route::Session(Session::Wait | Session::Waitaof | Session::Unwatch) => Some(Share::Node),
-            Route::All(_) if self.links.len() == 1 => Some(Share::Node),
-            Route::All(_) => {
+            Route::All(_) | Route::Script(_) if self.links.len() == 1 => Some(Share::Node),
+            Route::All(_) | Route::Script(_) => {
                 self.refuse(key, &Refusal::InTransaction(&row.name));
                 None
             }
@@ -225,10 +228,9 @@ impl Core {
         let mut first: Option<Home> = None;
         for index in keys {
             let word = request.arg(*index as usize);
-            let node = topology.owner(word);
             match bound.or(first.as_ref()) {
-                None => first = Some(Home { node, key: word.into() }),
-                Some(home) if home.node != node => return Err((home.key.clone(), word)),
+                None => first = Some(Home { node: topology.owner(word), key: word.into() }),
+                Some(home) if !topology.may_own(home.node, word) => return Err((home.key.clone(), word)),
                 Some(_) => {}
             }
         }
