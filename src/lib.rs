@@ -24,6 +24,8 @@
 //! * **part**, **aggregate**: one node's share of a split request, and all of them together.
 //! * **ring**: which node owns which part of the hash space; **point**: where a node's part ends.
 //! * **topology**: nodes and ring; **epoch**: its number; **snapshot**: topology, command table and facts together.
+//! * **topic**: a channel, pattern or shard channel that somebody listens to; **ear**: a worker's connection to a node on
+//!   which it hears messages for all its subscribers.
 //! * **refusal**: an error reply that Circlet itself gives.
 //!
 //! # Reading order

@@ -65,6 +65,8 @@ pub(super) struct Ear {
     missing: bool,
     /// The node has refused some topic.
     refused: bool,
+    /// It is closed, the node down, and nobody waits for it any more.
+    given_up: bool,
 }
 
 impl Ear {
@@ -102,6 +104,7 @@ impl Core {
                 cut: false,
                 missing: false,
                 refused: false,
+                given_up: false,
             });
         }
         if let Some(ear) = &mut self.ears[node.index()] {
@@ -196,6 +199,7 @@ impl Core {
         let Some(ear) = self.ear(node) else { return };
         ear.queue.extend(orders);
         ear.refused = false;
+        ear.given_up = false;
         if std::mem::take(&mut ear.missing) {
             self.todo.push(Todo::Hears(node, count));
         }
@@ -208,6 +212,7 @@ impl Core {
         let orders: Vec<Order> = ear.queue.drain(..).chain(ear.asked.drain(..)).collect();
         ear.begun = Vec::new();
         ear.cut = false;
+        ear.given_up = false;
         let mut awaited = Vec::new();
         let mut deafened = false;
         let audience = &self.registry.audience;
@@ -276,9 +281,23 @@ impl Core {
             State::Connecting => {}
             State::Failed { until_us, .. } if self.now_us < until_us => {}
             // A node that is known to be down is tried by its first pipe.
-            State::Idle | State::Failed { .. } if self.links[node.index()].down.is_some() => {}
+            State::Idle | State::Failed { .. } if self.links[node.index()].down.is_some() => self.give_up_waiting(node),
             State::Idle | State::Failed { .. } => self.open_pipe(id),
         }
+    }
+
+    /// The node turned out to be down after its ear was lost: whoever waits for the ear is told, once.
+    fn give_up_waiting(&mut self, node: NodeId) {
+        if self.ear(node).is_none_or(|ear| std::mem::replace(&mut ear.given_up, true)) {
+            return;
+        }
+        let mut awaited = Vec::new();
+        for (kind, name, topic) in self.topics.all_mut() {
+            if topic.is_awaited() && topic.station(node).is_some() {
+                awaited.push((kind, name.clone()));
+            }
+        }
+        awaited.iter().for_each(|(kind, name)| self.settle_topic(*kind, name));
     }
 
     /// Asks again for what nodes have refused: their access rules may have changed. To be called now and then.

@@ -232,6 +232,21 @@ fn a_connection_that_cannot_be_made_refuses_whoever_waits_for_it() {
 }
 
 #[test]
+fn whoever_waits_for_an_ear_is_told_when_its_node_turns_out_to_be_down() {
+    let mut world = World::new(settings());
+    let (a, a2) = (world.key(0, 0), world.key(0, 1));
+    world.subscriber("SUBSCRIBE", &a);
+    let client = world.client();
+    world.say(client, &command(&["SUBSCRIBE", &a2]));
+    world.core.set_now(5_000_000);
+    world.lose_ear(0, &Lost::Broken("the node closed the connection".into()));
+    assert_eq!(world.heard(client), "", "the connection may have been the only thing that was lost");
+    world.core.node_down(NodeId(0), "connection refused");
+    world.core.tick();
+    assert_eq!(world.heard(client), "-NODEDOWN node a (127.0.0.1:7001): connection refused\r\n");
+}
+
+#[test]
 fn a_lost_node_is_listened_to_again_and_its_subscribers_stay() {
     let mut world = World::new(settings());
     let (a, a2) = (world.key(0, 0), world.key(0, 1));
