@@ -534,6 +534,13 @@ fn tracking_that_begins_inside_a_transaction_begins_with_forgetting() {
     let cluster = Cluster::start();
     let (mut client, mut other) = (cluster.client3(), cluster.client());
     let key = cluster.key_on(2, 0);
+    // With nothing behind it there is nothing to forget.
+    client.expect("MULTI", "+OK\r\n");
+    client.expect(&format!("GET {key}"), "+QUEUED\r\n");
+    client.expect("CLIENT TRACKING ON", "+QUEUED\r\n");
+    client.expect("EXEC", "*2\r\n_\r\n+OK\r\n");
+    nothing_more(&mut client);
+    client.expect("CLIENT TRACKING OFF", "+OK\r\n");
     client.expect("MULTI", "+OK\r\n");
     client.expect("CLIENT TRACKING ON", "+QUEUED\r\n");
     client.expect(&format!("GET {key}"), "+QUEUED\r\n");

@@ -208,6 +208,12 @@ impl Unfolding {
         self.own.get(self.next).map(|own| &self.text[own.start..own.end])
     }
 
+    /// Whether replies of the node stand behind what was handed on.
+    #[must_use]
+    pub fn node_follows(&self) -> bool {
+        self.passed < self.sent
+    }
+
     /// Circlet's command is carried out.
     pub fn carried_out(&mut self, limits: &Limits) {
         if let Some(own) = self.own.get(self.next) {

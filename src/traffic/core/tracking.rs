@@ -223,6 +223,14 @@ impl Core {
         }
     }
 
+    /// If tracking was switched on inside a transaction: Redis would have tracked the commands behind it, which a node has
+    /// run already.
+    pub(super) fn tracks_too_late(&mut self, key: ClientKey) {
+        if self.client(key).is_some_and(|client| client.tracking().is_some()) {
+            self.invalidate(key, None);
+        }
+    }
+
     /// Whether connections of a session are still being made.
     fn tracking_connects(&self, key: ClientKey) -> bool {
         let links = self.client(key).and_then(|client| client.tracking()).map_or(&[][..], |tracking| &tracking.links);

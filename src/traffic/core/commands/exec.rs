@@ -257,8 +257,14 @@ impl Core {
                     self.answer(key, |out| out.extend_from_slice(&unfolding.reply()[run]));
                 }
                 let Some(own) = unfolding.own() else { return self.unfolded(key) };
+                let tracked = self.client(key).is_some_and(|client| client.tracking().is_some());
                 match self.carry_out(key, own) {
-                    Taken::Yes | Taken::Refused => unfolding.carried_out(&settings.limits),
+                    Taken::Yes | Taken::Refused => {
+                        if !tracked && unfolding.node_follows() {
+                            self.tracks_too_late(key);
+                        }
+                        unfolding.carried_out(&settings.limits);
+                    }
                     Taken::Later | Taken::Held => return self.keep_unfolding(key, unfolding),
                     Taken::Full(pipe) => {
                         self.keep_unfolding(key, unfolding);

@@ -5,7 +5,7 @@
 
 use super::{NOT_AN_INTEGER, integer};
 use crate::traffic::{
-    client::{ClientKey, Modes, Pause, Tracking, Wish, tracking},
+    client::{ClientKey, Modes, Tracking, Wish, tracking},
     command::{Row, Session},
     core::{
         Core,
@@ -57,13 +57,7 @@ impl Core {
         }
         let tracking = Tracking::after(wish, self.tracking(key));
         match self.track(key, tracking) {
-            Ok(()) => {
-                self.answer_tracking(key);
-                if self.client(key).is_some_and(|client| client.pause == Pause::Exec) {
-                    // Said between MULTI and EXEC, whose other commands were not tracked, though Redis would have.
-                    self.invalidate(key, None);
-                }
-            }
+            Ok(()) => self.answer_tracking(key),
             Err((node, why)) => {
                 self.stop_tracking(key);
                 self.refuse_tracked(key, node, &why);

@@ -397,7 +397,9 @@ fn a_blocking_command_waits_on_the_connection_that_tracks() {
     world.asked_on(id);
     let other = world.client();
     let number = world.number(client);
-    assert_eq!(world.ask(other, &format!("CLIENT UNBLOCK {number}")), ":1\r\n");
+    assert_eq!(world.ask(other, &format!("CLIENT UNBLOCK {number}")), "");
+    world.node_says(1, ":1\r\n");
+    assert_eq!(world.heard(other), ":1\r\n");
     world.says_on(id, "_\r\n");
     assert_eq!(world.heard(client), format!("_\r\n{NULL}"));
     assert!(world.tracked(client).is_empty());
