@@ -91,8 +91,8 @@ impl Subscriptions {
 
     /// Bytes that these names would add, if none is there already.
     #[must_use]
-    pub fn would_add(names: &[Name]) -> usize {
-        names.iter().map(|name| name.len() + OVERHEAD).sum()
+    pub fn would_add<'a>(names: impl IntoIterator<Item = &'a Name>) -> usize {
+        names.into_iter().map(|name| name.len() + OVERHEAD).sum()
     }
 }
 

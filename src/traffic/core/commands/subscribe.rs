@@ -14,7 +14,7 @@
 //! As in Redis, confirmations are no replies but pushes: CLIENT REPLY OFF does not silence them. Bounded by
 //! `max_subscriptions` and `max_subscription_bytes` per session. Pure.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
 use crate::traffic::{
     client::{Awaiting, ClientKey, Modes, Pause, Record, Reply},
@@ -37,7 +37,7 @@ impl Core {
             return Taken::Later;
         }
         let names: Vec<Name> = (1..request.args.len()).map(|at| Name::copy_from_slice(request.arg(at))).collect();
-        if let Some((option, limit)) = self.too_many(key, &names) {
+        if let Some((option, limit)) = self.too_many(key, kind, &names) {
             self.refuse(key, &Refusal::SubscriptionLimit(&row.name, option, limit));
             return Taken::Yes;
         }
@@ -63,16 +63,15 @@ impl Core {
     }
 
     /// The option that these names would go beyond, and its value.
-    fn too_many(&self, key: ClientKey, names: &[Name]) -> Option<(&'static str, usize)> {
+    fn too_many(&self, key: ClientKey, kind: Kind, names: &[Name]) -> Option<(&'static str, usize)> {
         let session = &self.settings.session;
         let has = self.client(key).and_then(|client| client.special.as_ref()).map(|special| &special.subscriptions);
-        let fresh = |name: &&Name| has.is_none_or(|has| Kind::ALL.iter().all(|kind| !has.has(*kind, name)));
-        let fresh: Vec<Name> = names.iter().filter(fresh).cloned().collect();
+        let fresh: HashSet<&Name> = names.iter().filter(|name| has.is_none_or(|has| !has.has(kind, name))).collect();
         let (count, bytes) = has.map_or((0, 0), |has| (has.len(), has.bytes()));
         if count + fresh.len() > session.max_subscriptions {
             return Some(("session.max_subscriptions", session.max_subscriptions));
         }
-        let over = bytes + Subscriptions::would_add(&fresh) > session.max_subscription_bytes;
+        let over = bytes + Subscriptions::would_add(fresh) > session.max_subscription_bytes;
         over.then_some(("session.max_subscription_bytes", session.max_subscription_bytes))
     }
 

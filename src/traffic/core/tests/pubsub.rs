@@ -460,6 +460,14 @@ fn what_a_client_may_listen_to_is_bounded() {
     world.goes_on(client);
     world.say(client, &command(&["SUBSCRIBE", &names[1], &names[0]]));
     assert_eq!(world.heard(client), confirmed("subscribe", &names[1], 2) + &confirmed("subscribe", &names[0], 2));
+    world.say(client, &command(&["SSUBSCRIBE", &names[0]]));
+    assert!(
+        world.heard(client).contains("'ssubscribe' would go beyond"),
+        "the same name of another kind is another one"
+    );
+    let other = world.client();
+    world.say(other, &command(&["SUBSCRIBE", &names[0], &names[0], &names[0]]));
+    assert_eq!(world.heard(other).matches("subscribe").count(), 3, "one name, however often");
     settings.session.max_subscription_bytes = 4 << 10;
     let mut world = World::new(settings);
     let client = world.client();
