@@ -17,9 +17,7 @@ const ORDERED: [(&str, &str); 6] = [
 
 /// Reports every contradiction in the draft.
 pub(super) fn apply(draft: &mut Draft) {
-    for (low, high) in ORDERED {
-        ordered(draft, low, high);
-    }
+    order(draft);
     if let Some(admin) = draft.config.admin.clone()
         && draft.config.listen.contains(&admin)
     {
@@ -28,6 +26,13 @@ pub(super) fn apply(draft: &mut Draft) {
     }
     spreading(draft);
     nodes::check(draft);
+}
+
+/// Reports every pair of options that is out of order.
+pub(super) fn order(draft: &mut Draft) {
+    for (low, high) in ORDERED {
+        ordered(draft, low, high);
+    }
 }
 
 /// What a distribution does not use may not be set, except to its default, as a whole file says it.

@@ -67,6 +67,12 @@ impl fmt::Display for Note {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
+    /// The first one.
+    #[must_use]
+    pub fn first(&self) -> Option<&Mistake> {
+        self.0.first()
+    }
+
     /// Puts what was found into the order of the file; `None` when nothing was.
     pub(super) fn of(mut found: Vec<Mistake>) -> Option<Self> {
         found.sort();

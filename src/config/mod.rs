@@ -18,6 +18,7 @@ mod check;
 mod draft;
 mod file;
 mod flags;
+mod live;
 mod mistake;
 mod nearest;
 mod nodes;
@@ -37,6 +38,7 @@ use std::{
 };
 
 pub use flags::Overrides;
+pub use live::Unchangeable;
 pub use mistake::{Mistake, Mistakes, Note, Place};
 pub use nodes::{flag_node as node, is_info_section};
 pub use state::LOCK_FILE;

@@ -141,6 +141,44 @@ pub(super) static ROWS: &[Row] = &[
     },
 ];
 
+/// Options that can be changed while Circlet runs: what the workers read anew each time, and what is logged. Everything
+/// else is built in when it starts.
+const LIVE: &[&str] = &[
+    "partial_reads",
+    "log.filter",
+    "limits.max_bulk",
+    "limits.max_args",
+    "limits.max_inline",
+    "limits.max_request",
+    "limits.max_nesting",
+    "limits.max_buffered",
+    "session.max_sessions",
+    "session.max_pending",
+    "session.soft_output",
+    "session.hard_output",
+    "session.max_leases",
+    "session.max_queued",
+    "session.max_queued_bytes",
+    "session.hard_pushes",
+    "session.idle_timeout",
+    "pipe.max_in_flight",
+    "pipe.max_unsent",
+    "pipe.max_leased",
+    "pipe.connect_timeout",
+    "pipe.request_timeout",
+    "pipe.backoff_min",
+    "pipe.backoff_max",
+    "pipe.idle_timeout",
+    "slowlog.slower_than",
+    "latency.monitor_threshold",
+];
+
+/// How many options are said to be changeable.
+#[cfg(test)]
+pub(super) fn live_count() -> usize {
+    LIVE.len()
+}
+
 /// The row of `key`.
 pub(super) fn row(key: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.key == key)
@@ -159,6 +197,20 @@ impl Row {
                 draft.broken(self.key, place, format!("{}: {cure}", self.key));
             }
             Err(cure) => draft.broken(self.key, place, format!("{} is {}; {cure}", self.key, raw.shown())),
+        }
+    }
+
+    /// Whether it can be changed while Circlet runs.
+    pub(super) fn is_live(&self) -> bool {
+        LIVE.contains(&self.key)
+    }
+
+    /// The value as text, without the quotes of the file; `None` for what is not shown.
+    pub(super) fn text(&self, config: &mut Config) -> Option<String> {
+        let shown = self.show(config)?;
+        match shown.parse::<toml::Value>() {
+            Ok(toml::Value::String(text)) => Some(text),
+            _ => Some(shown),
         }
     }
 

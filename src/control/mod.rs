@@ -3,6 +3,7 @@
 //! ```text
 //!  Config ──► start ──► listen ──accepted sockets──► traffic::worker (Fleet)
 //!               │                                      ▲            │
+//!               ├─────► live ◄──CONFIG SET circlet.*──────┤            │
 //!               ├─────► probe ──facts, table (publish)─┘            │ Published counters
 //!               └─────► admin ◄── telemetry ◄──────────────────────┘
 //!                         ▲
@@ -15,6 +16,7 @@
 pub mod admin;
 pub mod file_limit;
 pub mod listen;
+pub mod live;
 pub mod logging;
 pub mod probe;
 pub mod signals;

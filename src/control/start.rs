@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{
     admin,
     listen::{self, BindError, Door},
+    live::Live,
     probe::{self, Board, Known},
     telemetry::{Telemetry, View},
     trim,
@@ -32,6 +33,7 @@ use crate::{
     config::Config,
     traffic::{
         command::Table,
+        options::Options,
         route::{Address, Epoch, NodeId, Topology},
         worker::{Fleet, Snapshot},
     },
@@ -135,7 +137,8 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
     let nodes = topology.nodes.len();
     let known = Known::new(Arc::new(Table::builtin()), nodes);
     let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
-    let fleet = Fleet::start(Arc::new(config.traffic.clone()), snapshot)
+    let live = Arc::new(Live::new(config.clone()));
+    let fleet = Fleet::start(Arc::new(config.traffic.clone()), snapshot, Arc::clone(&live) as Arc<dyn Options>)
         .map_err(|error| StartError::System("the workers cannot be started", error))?;
     let fleet = Arc::new(fleet);
     let board = Arc::new(Board::new(nodes));
@@ -144,7 +147,7 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
     background.spawn(trim::run(Arc::clone(&fleet)));
     background.spawn(probe::run(
         Arc::clone(&topology),
-        config.traffic.pipe.clone(),
+        Arc::new(move || live.pipe()),
         Arc::clone(&board),
         known,
         publisher(&fleet, &topology),

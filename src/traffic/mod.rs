@@ -18,7 +18,8 @@
 //! * [`pubsub`]: who listens to which channels.
 //! * [`merge`]: replies of several nodes become one.
 //! * [`outbox`]: ordered bytes on their way out. [`refusal`]: every error line. [`counters`]: what is measured;
-//!   [`observe`]: of single commands. [`settings`]: bounds. [`scripts`]: texts of scripts.
+//!   [`observe`]: of single commands. [`settings`]: bounds; [`options`]: how they are changed at run time.
+//!   [`scripts`]: texts of scripts.
 //!
 //! Nothing here names `control`.
 
@@ -28,6 +29,7 @@ pub mod core;
 pub mod counters;
 pub mod merge;
 pub mod observe;
+pub mod options;
 pub mod outbox;
 pub mod pipe;
 pub mod pubsub;

@@ -35,6 +35,8 @@ impl fmt::Debug for Password {
 /// Settings of every worker.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Counts up with each change at run time; the highest holds.
+    pub revision: u64,
     /// Number of worker threads, at least 1.
     pub workers: usize,
     /// What one request or reply may measure.
@@ -128,6 +130,7 @@ pub enum PartialReads {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            revision: 0,
             workers: 1,
             limits: Limits::default(),
             session: SessionSettings::default(),

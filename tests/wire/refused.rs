@@ -46,13 +46,9 @@ fn commands_that_are_refused_say_why_and_what_does_instead() {
 }
 
 #[test]
-fn commands_that_are_for_one_server() {
+fn commands_between_servers() {
     let cluster = Cluster::start();
     let mut client = cluster.client();
-    for line in ["DEBUG SLEEP 0", "SWAPDB 0 1"] {
-        let reply = client.ask(line);
-        assert!(reply.starts_with("-ERR '") && reply.contains("acts on one server"), "{line}: {reply}");
-    }
     for line in
         ["SYNC", "PSYNC ? -1", "REPLCONF listening-port 1", "PFSELFTEST", "PFDEBUG ENCODING k", "RESTORE-ASKING k 0 x"]
     {

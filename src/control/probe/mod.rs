@@ -42,6 +42,9 @@ const RECHECK: Duration = Duration::from_secs(2);
 /// Answers that wait to be worked in; a full queue makes the watchers wait.
 const QUEUE: usize = 16;
 
+/// Tells how connections to nodes behave at the moment.
+pub type Settings = Arc<dyn Fn() -> PipeSettings + Send + Sync>;
+
 /// Which nodes answer their control connection.
 #[derive(Debug)]
 pub struct Board(Vec<AtomicBool>);
@@ -69,7 +72,7 @@ impl Board {
 /// Watches all nodes of `topology` until dropped; `publish` gets table and facts whenever they change.
 pub async fn run(
     topology: Arc<Topology>,
-    settings: PipeSettings,
+    settings: Settings,
     board: Arc<Board>,
     mut known: Known,
     publish: impl Fn(Arc<Table>, Facts),
@@ -78,7 +81,7 @@ pub async fn run(
     let mut watchers = JoinSet::new();
     for (index, node) in topology.nodes.iter().enumerate() {
         let Ok(id) = u16::try_from(index).map(NodeId) else { break };
-        watchers.spawn(watch(node.clone(), id, settings.clone(), Arc::clone(&board), sender.clone()));
+        watchers.spawn(watch(node.clone(), id, Arc::clone(&settings), Arc::clone(&board), sender.clone()));
     }
     drop(sender);
     while let Some((id, learned)) = learned.recv().await {
@@ -92,15 +95,19 @@ pub async fn run(
 async fn watch(
     node: Node,
     id: NodeId,
-    settings: PipeSettings,
+    settings: Settings,
     board: Arc<Board>,
     learned: mpsc::Sender<(NodeId, Learned)>,
 ) {
-    let fresh = || Backoff::new(settings.backoff_min, settings.backoff_max);
+    let fresh = || {
+        let PipeSettings { backoff_min, backoff_max, .. } = settings();
+        Backoff::new(backoff_min, backoff_max)
+    };
     let mut backoff = fresh();
     let mut told: Option<String> = None;
     while !learned.is_closed() {
-        let visit = Visit { node: &node, id, settings: &settings, board: &board, learned: &learned };
+        let now = settings();
+        let visit = Visit { node: &node, id, settings: &now, board: &board, learned: &learned };
         let Err(trouble) = visit.stay().await;
         let was_there = board.answers(id);
         board.set(id, false);

@@ -56,7 +56,7 @@ fn watched(topology: Arc<Topology>) -> (Arc<Board>, Published, tokio::task::Join
     let seen = Arc::clone(&published);
     let known = Known::new(Arc::new(Table::builtin()), 1);
     let publish = move |_table, facts| seen.lock().unwrap().push(facts);
-    let task = tokio::spawn(run(topology, settings(), Arc::clone(&board), known, publish));
+    let task = tokio::spawn(run(topology, Arc::new(settings), Arc::clone(&board), known, publish));
     (board, published, task)
 }
 

@@ -7,7 +7,7 @@ use std::{
     fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -227,6 +227,8 @@ pub struct Registry {
     last_id: AtomicU64,
     /// Connections refused because there were too many.
     refused: AtomicU64,
+    /// Sessions that there may be; one more is refused.
+    max_sessions: AtomicUsize,
     /// `last_id` and `refused` at the last CONFIG RESETSTAT.
     reset_at: [AtomicU64; 2],
     /// How many of them listen to which channels and patterns.
@@ -237,6 +239,17 @@ impl Registry {
     /// A new session's number.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// How many sessions there may be.
+    #[must_use]
+    pub fn max_sessions(&self) -> usize {
+        self.max_sessions.load(Relaxed)
+    }
+
+    /// Sets how many sessions there may be.
+    pub fn set_max_sessions(&self, most: usize) {
+        self.max_sessions.store(most, Relaxed);
     }
 
     /// Counts a connection that was refused because there were too many.

@@ -11,7 +11,8 @@ const MAX_PATTERN: usize = 1_024;
 const MAX_TEXT: usize = 64 << 10;
 
 /// Whether all of `text` matches `pattern`, in any case.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+#[must_use]
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     search(pattern, text, |byte| byte.to_ascii_lowercase())
 }
 

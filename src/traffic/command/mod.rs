@@ -31,6 +31,6 @@ pub mod table;
 
 pub use flags::{Acl, Flags};
 pub use keys::KeysError;
-pub use route::{Gather, Local, Reason, Route, Script, Session, Split};
+pub use route::{Gather, Local, Reason, Route, Script, Session, Split, Stepwise};
 pub use row::Row;
 pub use table::{Found, Table};

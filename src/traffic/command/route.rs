@@ -26,6 +26,8 @@ pub enum Route {
     Info,
     /// Scripts, whose texts Circlet remembers.
     Script(Script),
+    /// Asks the nodes several times.
+    Steps(Stepwise),
     /// Answered by Circlet itself.
     Local(Local),
     /// Changes what the session is, or takes a node connection for it alone.
@@ -216,6 +218,17 @@ pub enum Session {
     Unsubscribe(pubsub::Kind),
 }
 
+/// A command that asks the nodes several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the command it is named after")]
+pub enum Stepwise {
+    ConfigGet,
+    ConfigSet,
+    ConfigResetStat,
+    Debug,
+    SwapDb,
+}
+
 /// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -329,6 +342,15 @@ const SCRIPTS: &[(&str, Script)] = &[
     ("flush", Script::Flush),
 ];
 
+/// Words of the `route` column after `steps:`.
+const STEPWISE: &[(&str, Stepwise)] = &[
+    ("config-get", Stepwise::ConfigGet),
+    ("config-set", Stepwise::ConfigSet),
+    ("config-resetstat", Stepwise::ConfigResetStat),
+    ("debug", Stepwise::Debug),
+    ("swapdb", Stepwise::SwapDb),
+];
+
 /// Words of the `route` column after `refuse:`.
 const REASONS: &[(&str, Reason)] = &[
     ("pinned", Reason::Pinned),
@@ -357,6 +379,9 @@ impl Route {
         }
         if let Some(session) = word.strip_prefix("session:") {
             return SESSIONS.iter().find(|(name, _)| *name == session).map(|(_, session)| Self::Session(*session));
+        }
+        if let Some(steps) = word.strip_prefix("steps:") {
+            return STEPWISE.iter().find(|(name, _)| *name == steps).map(|(_, steps)| Self::Steps(*steps));
         }
         if let Some(reason) = word.strip_prefix("refuse:") {
             return REASONS.iter().find(|(name, _)| *name == reason).map(|(_, reason)| Self::Refuse(*reason));

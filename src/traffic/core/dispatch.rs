@@ -121,9 +121,7 @@ impl Core {
     /// The pipe for a session's command at `node`; or what became of the command.
     #[inline]
     pub(super) fn pipe_of(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, Taken> {
-        let Some(client) = self.client(key) else { return Err(Taken::Yes) };
-        let (db, proto, tracks) = (client.db, client.proto, client.modes.has(Modes::TRACKING));
-        match if tracks { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) } {
+        match self.pipe_to(key, node) {
             Ok(pipe) => return Ok(pipe),
             Err(NoPipe::Full(pipe)) => return Err(Taken::Full(pipe)),
             Err(NoPipe::Down(why)) => self.refuse_down(key, node, &why),
@@ -189,6 +187,14 @@ impl Core {
     pub(super) fn refuse_down(&mut self, key: ClientKey, node: NodeId, why: &str) {
         let topology = std::sync::Arc::clone(&self.snapshot.topology);
         self.refuse(key, &Refusal::NodeDown(topology.node(node), why));
+    }
+
+    /// The pipe over which requests of a session go to `node`; or why there is none.
+    #[inline]
+    pub(super) fn pipe_to(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, NoPipe> {
+        let Some(client) = self.client(key) else { return Err(NoPipe::Down(String::new())) };
+        let (db, proto) = (client.db, client.proto);
+        if client.modes.has(Modes::TRACKING) { self.tracked_pipe(key, node) } else { self.pipe_for(node, db, proto) }
     }
 
     /// The pipe to `node` for this db and protocol, opened if need be, with room for one more request.
@@ -441,7 +447,7 @@ impl Core {
     }
 
     /// Its memory serves the next one.
-    fn keep_aggregate(&mut self, mut aggregate: Aggregate) {
+    pub(super) fn keep_aggregate(&mut self, mut aggregate: Aggregate) {
         aggregate.recycle();
         if self.idle_aggregates.len() < 64 {
             self.idle_aggregates.push(aggregate);
@@ -450,10 +456,12 @@ impl Core {
 
     /// All parts are there: the merged reply goes to its slot.
     pub(super) fn finish_aggregate(&mut self, id: usize) {
+        if self.aggregates[id].course.is_some() {
+            return self.round_over(id);
+        }
         let aggregate = self.aggregates.remove(id);
         let replied = aggregate.replied();
         let Some(client) = self.client_mut(aggregate.client) else { return self.keep_aggregate(aggregate) };
-        let db = client.db;
         client.gathered = client.gathered.saturating_sub(replied);
         self.gathered = self.gathered.saturating_sub(replied);
         let own = match aggregate.kind {
@@ -462,8 +470,8 @@ impl Core {
         };
         let random = self.rng.u64(..);
         // The reply that is complete came just now over this pipe, so this is the run that gave it.
-        let run = match (aggregate.kind, aggregate.parts.first()) {
-            (Kind::Scan(_), Some(part)) => self.run_of(part.node, db, aggregate.proto),
+        let run = match aggregate.kind {
+            Kind::Scan(step) => self.run_of_step(step),
             _ => 0,
         };
         let mut text = std::mem::take(&mut self.scratch.text);

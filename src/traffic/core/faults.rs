@@ -104,8 +104,6 @@ impl Core {
         if self.pipes[id.index()].tracks {
             self.tracking_connected(id);
         }
-        // Whoever waits to know who answers here.
-        self.wake_waiting(id);
         if self.pipes[id.index()].holder == Holder::Ear {
             self.ear_opened(node);
         }
@@ -361,7 +359,8 @@ impl Core {
         let clients = &self.clients;
         for (_, aggregate) in &mut self.aggregates {
             let key = aggregate.client;
-            if clients.get(key.index as usize).is_none_or(|client| client.generation != key.generation) {
+            let gone = clients.get(key.index as usize).is_none_or(|client| client.generation != key.generation);
+            if gone && aggregate.course.is_none() {
                 aggregate.forget();
             }
         }

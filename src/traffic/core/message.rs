@@ -5,10 +5,15 @@
 //! carries them through the mailboxes and loses none, except those that may be lost when the box is full
 //! ([`Message::may_be_lost`]). Pure.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Core, Question, Todo, Told};
-use crate::traffic::client::{ClientKey, Reply};
+use crate::traffic::{
+    client::{ClientKey, Reply},
+    settings::Settings,
+};
 
 /// One worker's word to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +66,21 @@ pub enum Message {
         /// An array of keys; `None`: all of them.
         keys: Option<Bytes>,
     },
+    /// These settings hold from now on.
+    Settings(NewSettings),
 }
+
+/// Settings that were changed at run time.
+#[derive(Clone, Debug)]
+pub struct NewSettings(pub Arc<Settings>);
+
+impl PartialEq for NewSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.revision == other.0.revision
+    }
+}
+
+impl Eq for NewSettings {}
 
 /// Who waits for an answer from another worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +110,7 @@ impl Core {
             Message::Monitored(lines) => self.monitored(&lines),
             Message::MonitorsEnded(worker) => self.show_to(worker, false),
             Message::Unblock { id, error, from } => self.unblock_for(id, error, from),
+            Message::Settings(NewSettings(settings)) => self.set_settings(settings),
             Message::Answer { to, text } => self.fill(to.key, to.seq, Reply::Bytes(&text)),
             Message::Push { id, bytes } => {
                 if let Some(key) = self.key_of(id) {

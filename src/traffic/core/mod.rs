@@ -24,6 +24,7 @@ mod pause;
 mod poll;
 mod reply;
 mod request;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod tracking;
@@ -38,6 +39,7 @@ use super::{
     counters::{Closed, Counters},
     merge::Aggregate,
     observe::Journal,
+    options::{NoOptions, Options},
     pipe::{Pipe, PipeId, chunk::Pool},
     pubsub::Topics,
     resp::{Proto, request::Scanner},
@@ -48,7 +50,7 @@ use super::{
 
 pub use commands::Filter;
 pub use faults::{Fault, Lost};
-pub use message::{Asker, Message};
+pub use message::{Asker, Message, NewSettings};
 pub use pause::Pausing;
 pub use poll::{Question, Told};
 
@@ -136,6 +138,8 @@ pub struct Core {
     settings: Arc<Settings>,
     snapshot: Snapshot,
     registry: Arc<Registry>,
+    /// Circlet's own options, as clients may see and change them.
+    options: Arc<dyn Options>,
     /// This worker's index.
     index: usize,
     clients: Slab<Client>,
@@ -195,6 +199,7 @@ impl Core {
             settings,
             snapshot,
             registry,
+            options: Arc::new(NoOptions),
             index,
             clients: Slab::new(),
             next_generation: 0,
@@ -227,6 +232,17 @@ impl Core {
             todo: Vec::new(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Takes the options that clients may see and change.
+    pub fn offer(&mut self, options: Arc<dyn Options>) {
+        self.options = options;
+    }
+
+    /// The settings that hold now.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Sets the worker's clock: µs since the process started, the same for all workers.

@@ -63,6 +63,12 @@ impl Watch {
         Self { threshold_us, slow_us: threshold_us, ..Self::default() }
     }
 
+    /// Looks from now on at what these settings call slow.
+    fn look_for(&mut self, settings: &SlowSettings) {
+        self.threshold_us = Self::new(settings).threshold_us;
+        self.rest();
+    }
+
     /// Whether there is a reason to look at requests.
     #[inline]
     pub(super) fn any(&self) -> bool {
@@ -115,6 +121,11 @@ impl Core {
     /// Writes what it measures of commands into `journal`, which all workers share.
     pub fn write_into(&mut self, journal: Arc<Journal>) {
         self.journal = journal;
+    }
+
+    /// Other settings hold from now on.
+    pub(super) fn settings_changed(&mut self) {
+        self.watch.look_for(&self.settings.slow);
     }
 
     /// Publishes the numbers per command. To be called every 100 ms or so.

@@ -216,7 +216,7 @@ impl Core {
                     let key = aggregate.client;
                     let client =
                         self.clients.get_mut(key.index as usize).filter(|client| client.generation == key.generation);
-                    let wanted = client.is_some();
+                    let wanted = client.is_some() || aggregate.course.is_some();
                     let complete = aggregate.note(entry.seq, PartState::Replied, |out| {
                         if wanted {
                             reply.copy_to(out);

@@ -323,8 +323,9 @@ impl Core {
             Route::All(how) => self.all(key, request, row, how),
             Route::Any => self.any(key, request, row),
             Route::Scan => self.scan(key, request),
-            Route::ScanKey => self.scan_key(key, request),
+            Route::ScanKey => self.scan_key(key, request, row),
             Route::Info => self.info(key, request, row),
+            Route::Steps(which) => self.stepwise(key, request, row, which),
             // The nodes document arguments too, which redis-cli shows while one types; the table answers without nodes.
             Route::Local(Local::CommandDocs) if self.any_live_node().is_some() => self.any(key, request, row),
             Route::Script(which) => self.script(key, request, row, which),

@@ -15,6 +15,7 @@ pub mod info;
 mod memory;
 mod receivers;
 pub mod scan;
+pub mod steps;
 
 use super::{
     client::ClientKey,
@@ -44,6 +45,8 @@ pub enum Kind {
     Published(i64),
     /// PUBSUB NUMSUB at every node, of topics of this kind.
     Subscribers(pubsub::Kind),
+    /// One round of a command that has several; its [`steps::Steps`] say what comes of it.
+    Round,
     /// INFO of all nodes.
     Info {
         /// With Circlet's own section.
@@ -97,6 +100,8 @@ pub struct Aggregate {
     pub request: Vec<u8>,
     /// Parts without reply.
     pub missing: usize,
+    /// The command of which it is one round.
+    pub course: Option<Box<steps::Course>>,
     /// Bytes of the replies so far.
     replied: usize,
     /// All replies, one after the other.
@@ -118,6 +123,7 @@ impl Aggregate {
             order: Vec::new(),
             request: Vec::new(),
             missing: 0,
+            course: None,
             replied: 0,
             buf: Vec::new(),
         }
@@ -130,6 +136,7 @@ impl Aggregate {
         self.request.clear();
         self.buf.clear();
         self.missing = 0;
+        self.course = None;
         self.replied = 0;
         if self.buf.capacity() > 64 << 10 {
             self.buf = Vec::new();
@@ -208,8 +215,13 @@ pub struct Context<'a> {
 
 /// Appends the whole reply of a complete aggregate.
 pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+    finish_as(aggregate, aggregate.kind, cx, out);
+}
+
+/// Appends the reply that a complete aggregate makes if it is of this kind.
+fn finish_as(aggregate: &Aggregate, kind: Kind, cx: &Context<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(aggregate.missing, 0);
-    match aggregate.kind {
+    match kind {
         Kind::Split(Split::Values) => gather::values(aggregate, cx, out),
         Kind::Split(Split::Sum) | Kind::All(Gather::Sum) => gather::sum(aggregate, cx, out),
         Kind::Split(Split::Pairs) | Kind::All(Gather::Ok | Gather::First) => gather::all_succeed(aggregate, cx, out),
@@ -232,6 +244,7 @@ pub fn finish(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
         Kind::All(Gather::Union) => receivers::union(aggregate, cx, out),
         Kind::Published(by) => receivers::published(aggregate, by, out),
         Kind::Subscribers(kind) => receivers::subscribers(aggregate, kind, cx, out),
+        Kind::Round => {}
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }
 }

@@ -20,6 +20,7 @@
 
 use super::{Aggregate, Context, Part, State, gather};
 use crate::traffic::{
+    pipe::PipeId,
     resp::{encode, reply::Elements},
     route::NodeId,
     settings::PartialReads,
@@ -58,6 +59,8 @@ pub struct Step {
     pub of: Of,
     /// The run whose position was sent; `None`: the node was asked from its beginning.
     pub sent: Option<u32>,
+    /// The pipe over which it went, whose run is that of the answer.
+    pub pipe: Option<PipeId>,
 }
 
 /// A client's cursor, taken apart.
@@ -85,10 +88,10 @@ impl Cursor {
         Self { node, run: (cursor & ((1 << RUN_BITS) - 1)) as u32, position: cursor >> RUN_BITS }
     }
 
-    /// The position, if it means something to the run `run`; 0: not known.
+    /// Whether the position means something to the run `run`; 0: not known.
     #[must_use]
-    pub fn position_in(self, run: u32) -> Option<u64> {
-        (run == 0 || run == self.run).then_some(self.position)
+    pub fn holds_in(self, run: u32) -> bool {
+        run == 0 || run == self.run
     }
 
     /// As one number. `None`: the position does not fit.
@@ -165,7 +168,7 @@ mod tests {
     use super::super::{Kind, fixture};
     use super::*;
 
-    const START: Step = Step { of: Of::Keyspace, sent: None };
+    const START: Step = Step { of: Of::Keyspace, sent: None, pipe: None };
 
     fn node(index: u16) -> NodeId {
         NodeId(index)
@@ -187,7 +190,7 @@ mod tests {
         let largest = START.next(node(1023), run, (1 << 36) - 1, 1024).unwrap();
         assert_eq!(largest, u64::MAX);
         assert_eq!(Cursor::of_keyspace(largest, 1024), Cursor { node: node(1023), run, position: (1 << 36) - 1 });
-        let of_key = Step { of: Of::Key, sent: None }.next(node(1023), run, (1 << 46) - 1, 1024).unwrap();
+        let of_key = Step { of: Of::Key, sent: None, pipe: None }.next(node(1023), run, (1 << 46) - 1, 1024).unwrap();
         assert_eq!(Cursor::of_key(of_key, node(5)), Cursor { node: node(5), run, position: (1 << 46) - 1 });
         // A table of 33 million buckets, and any run: exact in a 64-bit float too.
         assert!(START.next(node(1023), run, (1 << 25) - 1, 1024).unwrap() < 1 << 53);
@@ -202,16 +205,16 @@ mod tests {
     #[test]
     fn a_position_holds_in_its_own_run_only() {
         let cursor = Cursor { node: node(0), run: 7, position: 96 };
-        assert_eq!(cursor.position_in(7), Some(96));
-        assert_eq!(cursor.position_in(8), None);
-        assert_eq!(cursor.position_in(0), Some(96), "a node that does not tell is believed");
-        assert_eq!(Cursor { run: 0, ..cursor }.position_in(8), None);
+        assert!(cursor.holds_in(7));
+        assert!(!cursor.holds_in(8));
+        assert!(cursor.holds_in(0), "a node that does not tell is believed");
+        assert!(!Cursor { run: 0, ..cursor }.holds_in(8));
     }
 
     #[test]
     fn an_answer_of_another_run_than_the_one_that_was_asked_starts_the_node_over() {
         for (of, at) in [(Of::Keyspace, node(0)), (Of::Key, node(2))] {
-            let asked = Step { of, sent: Some(7) };
+            let asked = Step { of, sent: Some(7), pipe: None };
             let over = asked.next(at, 8, 96, 3).unwrap();
             assert_ne!(over, 0, "that would be the end");
             let cursor = if of == Of::Key { Cursor::of_key(over, at) } else { Cursor::of_keyspace(over, 3) };
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn elements_of_a_key_are_passed_on_as_they_came() {
-        let step = Step { of: Of::Key, sent: None };
+        let step = Step { of: Of::Key, sent: None, pipe: None };
         let whole = fixture::aggregate(Kind::Scan(step), &[], &[Ok("*2\r\n$1\r\n3\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n")]);
         let cursor = (3_u64 << RUN_BITS | 7).to_string();
         let expected = format!("*2\r\n${}\r\n{cursor}\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n", cursor.len());

@@ -3,8 +3,10 @@
 pub mod hash_tag;
 pub mod key_hash;
 pub mod ring;
+pub mod slot;
 pub mod topology;
 
 pub use key_hash::KeyHash;
 pub use ring::{Ring, Scheme};
+pub use slot::slot_of;
 pub use topology::{Address, Epoch, Node, NodeId, Topology};

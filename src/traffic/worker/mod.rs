@@ -29,8 +29,8 @@ pub use mailbox::{Letter, Mailbox, Stream};
 
 pub use super::core::{Facts, Snapshot};
 use super::{
-    client::Registry, counters::Published, observe::Journal, refusal::Refusal, route::Topology, scripts::Scripts,
-    settings::Settings,
+    client::Registry, counters::Published, observe::Journal, options::Options, refusal::Refusal, route::Topology,
+    scripts::Scripts, settings::Settings,
 };
 
 /// How often a drain looks whether everybody is gone.
@@ -39,8 +39,10 @@ const DRAIN_STEP: Duration = Duration::from_millis(10);
 /// What workers and whoever speaks to them share.
 #[derive(Debug)]
 pub struct Shared {
+    /// Those of the start; each core knows which hold now.
     settings: Arc<Settings>,
     registry: Arc<Registry>,
+    options: Arc<dyn Options>,
     mailboxes: Vec<Mailbox>,
     /// Each worker's numbers, at most one tick old.
     published: Vec<Arc<Published>>,
@@ -67,15 +69,18 @@ impl Fleet {
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made.
-    pub fn start(settings: Arc<Settings>, snapshot: Snapshot) -> io::Result<Self> {
+    pub fn start(settings: Arc<Settings>, snapshot: Snapshot, options: Arc<dyn Options>) -> io::Result<Self> {
         let count = settings.workers.max(1);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox::new()).unzip();
         let nodes = snapshot.topology.nodes.len();
         let journal = Arc::new(Journal::new(count, settings.slow.max_len));
         let scripts = Arc::new(Scripts::new(settings.max_scripts));
+        let registry = Arc::new(Registry::default());
+        registry.set_max_sessions(settings.session.max_sessions);
         let shared = Arc::new(Shared {
             settings,
-            registry: Arc::default(),
+            registry,
+            options,
             mailboxes,
             journal,
             scripts,
@@ -108,7 +113,7 @@ impl Fleet {
         let counts = self.shared.sessions.iter().map(|count| count.load(Relaxed));
         let total: usize = counts.clone().sum();
         let fewest = counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(worker, _)| worker);
-        let refused = if total >= self.shared.settings.session.max_sessions {
+        let refused = if total >= self.shared.registry.max_sessions() {
             Some(stream)
         } else {
             self.shared.sessions[fewest].fetch_add(1, Relaxed);

@@ -42,13 +42,13 @@ pub(super) struct PipeIo {
 
 /// Opens a pipe's connection and serves it until it is lost.
 pub(super) async fn run(shell: Rc<Shell>, id: PipeId, attempt: u32) {
-    let (node, db, proto, opening) = {
+    let (node, db, proto, opening, limit) = {
         let mut state = shell.state.borrow_mut();
         let topology = std::sync::Arc::clone(&state.core.snapshot().topology);
+        let limit = state.core.settings().pipe.connect_timeout;
         let (pipe, _) = state.core.pipe_out(id);
-        (topology.node(pipe.node).clone(), pipe.db, pipe.proto, pipe.opening.clone())
+        (topology.node(pipe.node).clone(), pipe.db, pipe.proto, pipe.opening.clone(), limit)
     };
-    let limit = shell.shared.settings.pipe.connect_timeout;
     let opened = tokio::time::timeout(limit, connect::open(&node, db, proto, opening.as_deref())).await;
     {
         let mut state = shell.state.borrow_mut();

@@ -76,6 +76,7 @@ pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, sn
     let mut core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
     core.write_into(Arc::clone(&shared.journal));
     core.remember_in(Arc::clone(&shared.scripts));
+    core.offer(Arc::clone(&shared.options));
     let state = State {
         core,
         clients: Vec::new(),

@@ -1,7 +1,7 @@
 //! Every row of `commands.txt`: it is well formed, its columns do not contradict each other, and it is found.
 
 use super::*;
-use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Script, Session, Split, spec::Access};
+use crate::traffic::command::{Flags, Gather, Local, Reason, Route, Script, Session, Split, Stepwise, spec::Access};
 use crate::traffic::pubsub::Kind as Topic;
 
 #[test]
@@ -95,7 +95,7 @@ fn routes_are_the_intended_ones() {
         ("mset", Route::Split(Split::Pairs)),
         ("del unlink exists touch", Route::Split(Split::Sum)),
         ("dbsize", Route::All(Gather::Sum)),
-        ("flushall flushdb function|flush function|delete config|resetstat", Route::All(Gather::Ok)),
+        ("flushall flushdb function|flush function|delete", Route::All(Gather::Ok)),
         ("lastsave", Route::All(Gather::Min)),
         ("script|exists", Route::Script(Script::Exists)),
         ("script|load", Route::Script(Script::Load)),
@@ -112,8 +112,8 @@ fn routes_are_the_intended_ones() {
         ("memory|stats", Route::All(Gather::MemoryStats)),
         ("function|list", Route::All(Gather::Libraries)),
         ("info", Route::Info),
-        ("config|get lolwut object|help xinfo|help role", Route::Any),
-        ("config|set config|rewrite", Route::All(Gather::Ok)),
+        ("lolwut object|help xinfo|help role", Route::Any),
+        ("config|rewrite", Route::All(Gather::Ok)),
         ("slowlog|get", Route::Local(Local::SlowlogGet)),
         ("latency|latest", Route::Local(Local::LatencyLatest)),
         ("ping", Route::Local(Local::Ping)),
@@ -121,7 +121,8 @@ fn routes_are_the_intended_ones() {
         ("command|getkeysandflags", Route::Local(Local::CommandGetKeysAndFlags)),
         ("blpop blmove bzmpop xread", Route::Keys),
         ("wait", Route::Session(Session::Wait)),
-        ("debug swapdb", Route::Refuse(Reason::OneNode)),
+        ("config|set", Route::Steps(Stepwise::ConfigSet)),
+        ("debug", Route::Steps(Stepwise::Debug)),
         ("save bgsave", Route::Refuse(Reason::Save)),
         ("replicaof slaveof failover", Route::Refuse(Reason::Replication)),
         ("acl|setuser acl|deluser", Route::Refuse(Reason::Users)),

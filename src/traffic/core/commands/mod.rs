@@ -9,6 +9,7 @@
 mod acl;
 mod blocking;
 mod client;
+mod config;
 mod connection;
 mod exec;
 mod filter;
@@ -17,6 +18,7 @@ mod latency;
 mod publish;
 mod scan;
 mod script;
+mod server;
 mod slowlog;
 mod subscribe;
 mod tracking;
@@ -29,7 +31,7 @@ use super::{
 };
 use crate::traffic::{
     client::ClientKey,
-    command::{Gather, Local, Row, Session, Table, describe},
+    command::{Gather, Local, Row, Session, Stepwise, Table, describe},
     counters::Closed,
     resp::{Proto, encode},
 };
@@ -133,6 +135,17 @@ impl Core {
             }
         }
         Taken::Yes
+    }
+
+    /// A command that asks the nodes several times.
+    pub(super) fn stepwise(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Stepwise) -> Taken {
+        match which {
+            Stepwise::ConfigGet => self.config_get(key, request, row),
+            Stepwise::ConfigSet => self.config_set(key, request, row),
+            Stepwise::ConfigResetStat => self.config_reset_stat(key, request, row),
+            Stepwise::Debug => self.debug(key, request),
+            Stepwise::SwapDb => self.swap_db(key, request),
+        }
     }
 
     pub(super) fn ok(&mut self, key: ClientKey) {

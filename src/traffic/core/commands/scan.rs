@@ -1,10 +1,11 @@
 //! SCAN over all nodes, and HSCAN, SSCAN, ZSCAN of one key: the cursor says where to go on, and in which run of the node.
 //!
-//! The meaning of a cursor stands in [`crate::traffic::merge::scan`]. A position is sent only over a connection to the
-//! run that gave it, so while the connection is being made the session waits. Pure.
+//! The meaning of a cursor stands in [`crate::traffic::merge::scan`]. A position is not sent to a run that did not give it,
+//! if that is known, and no answer of another run is believed. Pure.
 
 use crate::traffic::{
     client::ClientKey,
+    command::Row,
     core::{
         Core,
         dispatch::NoPipe,
@@ -32,7 +33,11 @@ impl Core {
     }
 
     /// One step of HSCAN, SSCAN or ZSCAN.
-    pub(in crate::traffic::core) fn scan_key(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
+    pub(in crate::traffic::core) fn scan_key(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
+        if self.snapshot.topology.ring.is_random() {
+            // Each step may be at another node, whose run says nothing about the last one.
+            return self.by_keys(key, request, row);
+        }
         let node = self.snapshot.topology.owner(request.arg(1));
         let cursor = number(request.arg(2)).map(|cursor| Cursor::of_key(cursor, node));
         self.scan_step(key, request, Of::Key, 2, node, cursor)
@@ -48,23 +53,21 @@ impl Core {
         node: NodeId,
         cursor: Option<Cursor>,
     ) -> Taken {
+        // The pipe over which it will go; whatever is wrong with it is told when it is sent.
+        let pipe = match self.pipe_to(key, node) {
+            Ok(pipe) => Some(pipe),
+            Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
+            Err(NoPipe::Down(_) | NoPipe::NoLease(_)) => None,
+        };
         let Some(cursor) = cursor else {
-            let step = Step { of, sent: None };
+            let step = Step { of, sent: None, pipe };
             return self.send_to(key, Kind::Scan(step), true, node, |out| out.extend_from_slice(request.bytes));
         };
-        let mut sent = None;
-        if cursor.position > 0 {
-            let Some(client) = self.client(key) else { return Taken::Yes };
-            if let Ok(pipe) | Err(NoPipe::Full(pipe)) = self.pipe_for(node, client.db, client.proto) {
-                let pipe_is = &self.pipes[pipe.index()];
-                if pipe_is.state == State::Connecting {
-                    return Taken::Full(pipe);
-                }
-                sent = cursor.position_in(pipe_is.run).map(|_| cursor.run);
-            }
-        }
-        let position = if sent.is_some() { cursor.position } else { 0 };
-        self.send_to(key, Kind::Scan(Step { of, sent }), true, node, |out| {
+        let run = pipe.map(|id| &self.pipes[id.index()]).filter(|pipe| pipe.state == State::Ready).map(|pipe| pipe.run);
+        // While it is being connected the position is sent on trust: the reply is judged by the run that gives it.
+        let holds = cursor.position > 0 && run.is_none_or(|run| cursor.holds_in(run));
+        let (sent, position) = if holds { (Some(cursor.run), cursor.position) } else { (None, 0) };
+        self.send_to(key, Kind::Scan(Step { of, sent, pipe }), true, node, |out| {
             encode::array_header(out, request.args.len());
             for arg in &request.args[..at] {
                 out.extend_from_slice(arg.raw(request.bytes));
@@ -74,6 +77,11 @@ impl Core {
                 out.extend_from_slice(arg.raw(request.bytes));
             }
         })
+    }
+
+    /// The run that the step's pipe is connected to; 0: not known.
+    pub(in crate::traffic::core) fn run_of_step(&self, step: Step) -> u32 {
+        step.pipe.map_or(0, |id| self.pipes[id.index()].run)
     }
 
     /// The run of `node` that the shared pipe for this db and protocol is connected to; 0: not known.

@@ -175,6 +175,7 @@ impl Core {
             | Route::Session(_)
             | Route::Scan
             | Route::ScanKey
+            | Route::Steps(_)
             | Route::Info
             | Route::Refuse(Reason::Cluster) => Some(Share::Own),
             Route::Refuse(reason) => {

@@ -1,0 +1,121 @@
+//! The configuration of a running Circlet: shown option by option, changed where that needs no restart.
+//!
+//! The same rows, ranges and contradictions as in the file hold ([`super::load`]); what comes out is again a proof that
+//! every option is in its range and none contradicts another. Pure.
+
+use std::path::Path;
+
+use super::{
+    Config, check,
+    draft::{Draft, Raw},
+    mistake::Place,
+    option,
+};
+
+/// Why a running Circlet's option is not changed; each names the option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unchangeable {
+    /// There is no such option.
+    Unknown(String),
+    /// It is read once, at the start.
+    AtStartOnly(String),
+    /// Its value is wrong, or contradicts another option's; the cure.
+    Wrong(String, String),
+}
+
+impl Config {
+    /// Every option that may be shown, and its value as text.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut copy = self.clone();
+        option::ROWS.iter().filter_map(|row| Some((row.key, row.text(&mut copy)?))).collect()
+    }
+
+    /// This configuration with `changes`, names and values.
+    ///
+    /// # Errors
+    /// The first change that cannot be made, or the contradiction that they make together.
+    pub fn with(&self, changes: &[(String, String)]) -> Result<Self, Unchangeable> {
+        let mut draft = Draft::new();
+        draft.config = self.clone();
+        for (name, value) in changes {
+            let row = option::row(name).ok_or_else(|| Unchangeable::Unknown(name.clone()))?;
+            if !row.is_live() {
+                return Err(Unchangeable::AtStartOnly(name.clone()));
+            }
+            row.set(&mut draft, &Raw::text(value), Place::Flag(name.clone()), Path::new(""));
+        }
+        check::order(&mut draft);
+        draft.finish().map_err(|mistakes| {
+            let first = mistakes.first();
+            let name = match first.map(|mistake| &mistake.place) {
+                Some(Place::Flag(name)) => name.clone(),
+                _ => changes.first().map_or_else(String::new, |(name, _)| name.clone()),
+            };
+            Unchangeable::Wrong(name, first.map_or_else(String::new, |mistake| mistake.text.clone()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(changes: &[(&str, &str)]) -> Result<Config, Unchangeable> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::default().with(&changes.iter().map(owned).collect::<Vec<_>>())
+    }
+
+    fn value(config: &Config, name: &str) -> String {
+        config.rows().into_iter().find(|(row, _)| *row == name).unwrap().1
+    }
+
+    #[test]
+    fn values_are_shown_without_quotes_and_passwords_not_at_all() {
+        let mut config = Config::default();
+        config.traffic.requirepass = Some("geheim".into());
+        assert_eq!(value(&config, "session.soft_output"), "1MB");
+        assert_eq!(value(&config, "session.max_pending"), "1024");
+        assert_eq!(value(&config, "pipe.request_timeout"), "5s");
+        assert_eq!(value(&config, "log.filter"), "info");
+        assert!(config.rows().iter().all(|(name, value)| !name.contains("pass") && !value.contains("geheim")));
+    }
+
+    #[test]
+    fn changes_are_read_as_in_the_file() {
+        let config = with(&[("session.max_pending", "7"), ("pipe.request_timeout", "250ms"), ("partial_reads", "nil")]);
+        let config = config.unwrap();
+        assert_eq!(value(&config, "session.max_pending"), "7");
+        assert_eq!(value(&config, "pipe.request_timeout"), "250ms");
+        assert_eq!(value(&config, "partial_reads"), "nil");
+    }
+
+    #[test]
+    fn what_cannot_be_changed_says_why() {
+        let wrong = |changes: &[(&str, &str)]| match with(changes) {
+            Err(Unchangeable::Wrong(name, cure)) => (name, cure),
+            other => panic!("{other:?}"),
+        };
+        let (name, cure) = wrong(&[("session.max_pending", "7"), ("pipe.backoff_min", "soon")]);
+        assert_eq!(name, "pipe.backoff_min");
+        assert!(cure.contains("such as \"250ms\""), "{cure}");
+        let (name, cure) = wrong(&[("session.soft_output", "512MB")]);
+        assert_eq!(name, "session.soft_output");
+        assert!(cure.contains("above session.hard_output"), "{cure}");
+        assert!(with(&[("session.soft_output", "512MB"), ("session.hard_output", "1GB")]).is_ok(), "together they fit");
+        assert_eq!(with(&[("workers", "3")]).unwrap_err(), Unchangeable::AtStartOnly("workers".into()));
+        assert_eq!(with(&[("requirepass", "x")]).unwrap_err(), Unchangeable::AtStartOnly("requirepass".into()));
+        assert_eq!(with(&[("nosuch", "3")]).unwrap_err(), Unchangeable::Unknown("nosuch".into()));
+    }
+
+    #[test]
+    fn every_live_option_is_an_option_and_can_be_set_to_what_it_is() {
+        let config = Config::default();
+        let live: Vec<_> = option::ROWS.iter().filter(|row| row.is_live()).collect();
+        assert_eq!(live.len(), option::live_count());
+        for row in live {
+            let value = value(&config, row.key);
+            assert!(with(&[(row.key, &value)]).is_ok(), "{} {value}", row.key);
+        }
+    }
+}
