@@ -142,6 +142,7 @@ impl Transaction {
             at: 0,
             passed: 0,
             next: 0,
+            skips: false,
         }
     }
 }
@@ -165,6 +166,8 @@ pub struct Unfolding {
     passed: usize,
     /// The own command whose turn it is.
     next: usize,
+    /// The reply behind it is not wanted (CLIENT REPLY SKIP).
+    pub skips: bool,
 }
 
 impl Unfolding {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::traffic::{
     client::{
-        Client, ClientKey, Modes, Pause, Reply,
+        Client, ClientKey, Modes, Pause, Reply, ReplyMode,
         transaction::{Transaction, Unfolding},
     },
     command::Found,
@@ -51,12 +51,14 @@ impl Core {
             self.give_up(key, &Refusal::ExecAborted);
             return Taken::Yes;
         }
-        // A value that is read over a connection that does not track it could be cached for ever.
-        let heard = client.tracking().is_some_and(|tracking| tracking.is_heard(client.proto));
-        let untracked = |id: PipeId| heard && !self.pipes[id.index()].tracks;
-        if let Some(watch) = watch.filter(|watch| watch.lost || untracked(watch.pipe)) {
+        if let Some(watch) = watch.filter(|watch| watch.lost) {
             let (node, topology) = (watch.home.node, Arc::clone(&self.snapshot.topology));
             self.give_up(key, &Refusal::WatchLost(topology.node(node)));
+            return Taken::Yes;
+        }
+        let heard = client.tracking().is_some_and(|tracking| tracking.is_heard(client.proto));
+        if watch.is_some_and(|watch| heard && !self.pipes[watch.pipe.index()].tracks) && transaction.sent > 0 {
+            self.ask_to_watch_again(key);
             return Taken::Yes;
         }
         if transaction.sent == 0 && watch.is_none() {
@@ -72,6 +74,15 @@ impl Core {
             Err(taken) => return taken,
         }
         Taken::Yes
+    }
+
+    /// The keys are watched over a connection that does not track, and tracking has been switched on since: a value that
+    /// is read there could be cached for ever. Nothing runs, as if a watched key had changed; the client tries again.
+    fn ask_to_watch_again(&mut self, key: ClientKey) {
+        self.end_transaction(key);
+        self.forget_watch(key);
+        let proto = self.proto(key);
+        self.answer(key, |out| encode::null_array(out, proto));
     }
 
     /// EXEC runs nothing: the client is told why.
@@ -247,7 +258,7 @@ impl Core {
         let settings = Arc::clone(&self.settings);
         loop {
             let Some(client) = self.client_mut(key) else { return };
-            let Some(mut unfolding) = client.special_mut().unfolding.take() else { return self.unfolded(key) };
+            let Some(mut unfolding) = client.special_mut().unfolding.take() else { return self.unfolded(key, false) };
             if client.special_mut().awaiting.is_some() {
                 // What follows a SUBSCRIBE is carried out by a subscriber.
                 return self.keep_unfolding(key, unfolding);
@@ -256,7 +267,7 @@ impl Core {
                 if !run.is_empty() {
                     self.answer(key, |out| out.extend_from_slice(&unfolding.reply()[run]));
                 }
-                let Some(own) = unfolding.own() else { return self.unfolded(key) };
+                let Some(own) = unfolding.own() else { return self.unfolded(key, unfolding.skips) };
                 let tracked = self.client(key).is_some_and(|client| client.tracking().is_some());
                 match self.carry_out(key, own) {
                     Taken::Yes | Taken::Refused => {
@@ -264,6 +275,7 @@ impl Core {
                             self.tracks_too_late(key);
                         }
                         unfolding.carried_out(&settings.limits);
+                        unfolding.skips |= self.takes_skip(key);
                     }
                     Taken::Later | Taken::Held => return self.keep_unfolding(key, unfolding),
                     Taken::Full(pipe) => {
@@ -284,9 +296,22 @@ impl Core {
         }
     }
 
-    /// EXEC's reply is whole.
-    fn unfolded(&mut self, key: ClientKey) {
+    /// CLIENT REPLY SKIP in a transaction means the command behind EXEC, as in Redis; whether it was just given.
+    fn takes_skip(&mut self, key: ClientKey) -> bool {
+        let Some(client) = self.client_mut(key) else { return false };
+        let skips = client.reply_mode == ReplyMode::SkipNext;
+        if skips {
+            client.reply_mode = ReplyMode::On;
+        }
+        skips
+    }
+
+    /// EXEC's reply is whole; `skips`: the next one is not wanted.
+    fn unfolded(&mut self, key: ClientKey, skips: bool) {
         let Some(client) = self.client_mut(key) else { return };
+        if skips && client.reply_mode == ReplyMode::On {
+            client.reply_mode = ReplyMode::SkipNext;
+        }
         if client.pause == Pause::Exec {
             client.pause = Pause::No;
         }

@@ -334,17 +334,16 @@ impl Core {
     pub(in crate::traffic::core) fn while_subscribed(&mut self, key: ClientKey, row: &Row) -> Option<Taken> {
         match row.route {
             Route::Local(Local::Ping | Local::Quit | Local::Reset)
-            | Route::Session(Session::Subscribe(_) | Session::Unsubscribe(_)) => return None,
+            | Route::Session(Session::Subscribe(_) | Session::Unsubscribe(_)) => None,
             _ => {
                 let text = format!(
                     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
                      this context",
                     row.name
                 );
-                self.refuse(key, &Refusal::Redis(&text));
+                Some(self.reject(key, row, &Refusal::Redis(&text)))
             }
         }
-        Some(Taken::Yes)
     }
 }
 

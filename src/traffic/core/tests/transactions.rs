@@ -342,6 +342,9 @@ fn client_reply_off_leaves_no_byte_of_a_transaction() {
     world.resume(client);
     world.say(client, "CLIENT REPLY ON\r\nPING\r\n");
     assert_eq!(world.heard(client), "+OK\r\n+PONG\r\n");
+    // As in Redis, where it breaks the array, too.
+    world.say(client, &format!("{MULTI}CLIENT REPLY SKIP\r\nPING\r\n{EXEC}PING\r\nPING\r\n"));
+    assert_eq!(world.heard(client), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+PONG\r\n+PONG\r\n");
 }
 
 #[test]
