@@ -4,7 +4,9 @@
 //!  support/   servers, clients, relays, waiting: what all tests stand on
 //!  wire/      bytes in, bytes out
 //!  compat/    the same commands to a plain redis-server and through Circlet
+//!  crowd      ten thousand clients that wait
 //!  faults/    nodes that are down, hang, restart, cut connections
+//!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
 //!  process/   command line, start, signals, exit codes, `circlet dev`
 //!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/)
@@ -17,7 +19,9 @@
 
 mod clients;
 mod compat;
+mod crowd;
 mod faults;
+mod leftovers;
 mod memory;
 mod metrics;
 mod mixup;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond what .ci/need knows, and does nothing where it is there:
 #
-#   system packages   libhiredis-dev, python3-venv; promtool, nutcracker and prometheus-redis-exporter if they can be had
-#                     (tests check less without)
+#   system packages   libhiredis-dev, python3-venv; Ruby, PHP and Go with a client each; promtool, nutcracker and
+#                     prometheus-redis-exporter if they can be had (tests check less without)
 #   tests/.venv       Python packages of tests/clients/requirements.txt; a node too, where the system's is too old
 #   node_modules      in tests/clients, of its package.json and lock
 #
@@ -18,10 +18,16 @@ have_hiredis() { echo '#include <hiredis/hiredis.h>' | cc -E - >/dev/null 2>&1; 
 have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_nutcracker() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nutcracker >/dev/null; }
 have_exporter() { command -v prometheus-redis-exporter >/dev/null; }
+have_ruby() { ruby -e 'require "redis"' 2>/dev/null; }
+have_php() { php -r 'exit(class_exists("Redis") && function_exists("pcntl_fork") ? 0 : 1);' >/dev/null 2>&1; }
+have_go() {
+    command -v go >/dev/null && ls /usr/share/gocode/src/github.com/gomodule/redigo/redis \
+        /usr/share/gocode/src/github.com/stretchr/testify/require >/dev/null 2>&1
+}
 have_promtool() { command -v promtool >/dev/null; }
 node_of() { "$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
 
-# Installs one of the system's packages, whatever its name is here.
+# Installs one of the system's packages, whatever its name is here; it may be several, separated by blanks.
 package() { # debian fedora alpine arch suse brew
     local become="" policy=/usr/sbin/policy-rc.d
     if [ "$(id -u)" != 0 ] && ! command -v brew >/dev/null; then
@@ -42,13 +48,13 @@ package() { # debian fedora alpine arch suse brew
             fi
             export DEBIAN_FRONTEND=noninteractive
             $become apt-get update -q >/dev/null || say "apt-get update failed; trying with the lists there are"
-            $become apt-get install -qy --no-install-recommends "$1" >/dev/null
+            $become apt-get install -qy --no-install-recommends $1 >/dev/null
         )
-    elif command -v dnf >/dev/null; then $become dnf install -y "$2"
-    elif command -v apk >/dev/null; then $become apk add "$3"
-    elif command -v pacman >/dev/null; then $become pacman -S --noconfirm --needed "$4"
-    elif command -v zypper >/dev/null; then $become zypper --non-interactive install "$5"
-    elif command -v brew >/dev/null; then brew install "$6"
+    elif command -v dnf >/dev/null; then $become dnf install -y $2
+    elif command -v apk >/dev/null; then $become apk add $3
+    elif command -v pacman >/dev/null; then $become pacman -S --noconfirm --needed $4
+    elif command -v zypper >/dev/null; then $become zypper --non-interactive install $5
+    elif command -v brew >/dev/null; then brew install $6
     else
         say "there is no package manager known here"
         return 1
@@ -70,6 +76,12 @@ need() { # check what packages...
 ../.ci/need redis-server redis-cli redis-benchmark cc python3
 need have_hiredis "hiredis with its header" libhiredis-dev hiredis-devel hiredis-dev hiredis hiredis-devel hiredis
 need have_venv "Python's venv" python3-venv python3 python3 python python3 python
+without() { say "going on without $1; its tests will fail and say so"; }
+need have_ruby "Ruby with its redis gem" ruby-redis rubygem-redis ruby-redis ruby-redis ruby-redis ruby || without ruby-redis
+need have_php "PHP with its redis extension" "php-cli php-redis" "php-cli php-process php-pecl-redis6" \
+    "php php-pcntl php-posix php-pecl-redis" php-redis "php8 php8-pcntl php8-posix php8-redis" php || without php-redis
+need have_go "Go with redigo" "golang-go golang-github-gomodule-redigo-dev golang-github-stretchr-testify-dev" \
+    "golang golang-github-gomodule-redigo-devel" go go go go || without redigo
 need have_promtool "promtool" prometheus golang-github-prometheus prometheus prometheus golang-github-prometheus-prometheus prometheus ||
     say "going on without promtool; the test of the metrics checks less"
 need have_nutcracker "nutcracker" nutcracker nutcracker nutcracker nutcracker nutcracker nutcracker ||

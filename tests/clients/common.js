@@ -44,4 +44,13 @@ export function binaryKeys() {
   return keys;
 }
 
+/** Messages `channel=text`, those of each channel in their order: between channels of several nodes there is none. */
+export function byChannel(heard) {
+  const channel = (line) => /([^:]*:\d+)=/.exec(line)[1];
+  return heard.toSorted((one, other) => channel(one).localeCompare(channel(other)));
+}
+
 export const numbers = (count) => Array.from({ length: count }, (_, number) => number);
+
+/** How many clients wait for data, as INFO counts them. */
+export const blockedIn = (info) => Number(/^blocked_clients:(\d+)/m.exec(info)[1]);

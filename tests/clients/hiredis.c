@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK(holds, ...)                                   \
     do {                                                    \
@@ -126,6 +127,169 @@ static void large(int port) {
     redisFree(context);
 }
 
+/* Sends a request without waiting for its reply. */
+static void sent(redisContext *context, const char *command) {
+    int done = 0;
+    CHECK(redisAppendCommand(context, command) == REDIS_OK, "append");
+    while (!done) CHECK(redisBufferWrite(context, &done) == REDIS_OK, "write: %s", context->errstr);
+}
+
+/* Writes the texts of a reply's parts, a blank before each. */
+static char *flat(char *end, char *to, redisReply *reply) {
+    if (reply->type == REDIS_REPLY_ARRAY) {
+        for (size_t at = 0; at < reply->elements; at++) to = flat(end, to, reply->element[at]);
+        return to;
+    }
+    const char *text = reply->type == REDIS_REPLY_NIL ? "nil" : reply->str;
+    if (reply->type == REDIS_REPLY_INTEGER) return to + snprintf(to, end - to, " %lld", reply->integer);
+    return to + snprintf(to, end - to, " %s", text);
+}
+
+static void expect_next(redisContext *context, const char *expected) {
+    char text[512] = "";
+    void *reply = NULL;
+    CHECK(redisGetReply(context, &reply) == REDIS_OK && reply, "no reply: %s", context->errstr);
+    flat(text + sizeof text, text, reply);
+    CHECK(!strcmp(text + 1, expected), "%s, not %s", text + 1, expected);
+    freeReplyObject(reply);
+}
+
+/* Waits until so many clients are blocked. */
+static void waiting(redisContext *context, int count) {
+    char expected[64];
+    snprintf(expected, sizeof expected, "blocked_clients:%d\r\n", count);
+    for (int tries = 0;; tries++) {
+        redisReply *reply = checked(context, redisCommand(context, "INFO clients"));
+        int found = strstr(reply->str, expected) != NULL;
+        freeReplyObject(reply);
+        if (found) return;
+        CHECK(tries < 10000, "waited in vain for %s", expected);
+        usleep(2000);
+    }
+}
+
+static void blocking(int port) {
+    redisContext *context = joined(port), *consumer = joined(port), *second = joined(port);
+    sent(consumer, "BLPOP {q}a {q}b 20");
+    waiting(context, 1);
+    expect_number(context, redisCommand(context, "RPUSH {q}b x"), 1);
+    expect_next(consumer, "{q}b x");
+    /* Behind each other on one connection. */
+    sent(consumer, "BLPOP first 20");
+    sent(consumer, "SET between yes");
+    sent(consumer, "BZPOPMIN second 20");
+    sent(second, "BRPOPLPUSH {m}from {m}to 20");
+    waiting(context, 2);
+    expect_number(context, redisCommand(context, "EXISTS between"), 0);
+    expect_number(context, redisCommand(context, "RPUSH first 1"), 1);
+    expect_next(consumer, "first 1");
+    expect_next(consumer, "OK");
+    waiting(context, 2);
+    expect_number(context, redisCommand(context, "ZADD second 2 y"), 1);
+    expect_number(context, redisCommand(context, "RPUSH {m}from z"), 1);
+    expect_next(consumer, "second y 2");
+    expect_next(second, "z");
+    /* One that goes away while it waits takes nothing with it. */
+    sent(second, "BLPOP first 0");
+    waiting(context, 1);
+    redisFree(second);
+    waiting(context, 0);
+    expect_number(context, redisCommand(context, "RPUSH first 1"), 1);
+    expect_text(context, redisCommand(context, "LPOP first"), "1");
+    redisFree(consumer);
+    redisFree(context);
+}
+
+static void transactions(int port) {
+    redisContext *context = joined(port), *other = joined(port);
+    expect_text(context, redisCommand(context, "MULTI"), "OK");
+    expect_text(context, redisCommand(context, "SET {t}a 1"), "QUEUED");
+    expect_text(context, redisCommand(context, "INCR {t}a"), "QUEUED");
+    sent(context, "EXEC");
+    expect_next(context, "OK 2");
+    int tries = 0;
+    for (int done = 0; !done; tries++) {
+        expect_text(context, redisCommand(context, "WATCH {t}a {t}b"), "OK");
+        freeReplyObject(checked(context, redisCommand(context, "GET {t}a")));
+        if (tries == 0) expect_text(other, redisCommand(other, "SET {t}b disturbed"), "OK");
+        expect_text(context, redisCommand(context, "MULTI"), "OK");
+        expect_text(context, redisCommand(context, "SET {t}a done"), "QUEUED");
+        redisReply *reply = checked(context, redisCommand(context, "EXEC"));
+        done = reply->type == REDIS_REPLY_ARRAY;
+        freeReplyObject(reply);
+    }
+    CHECK(tries == 2, "%d tries", tries);
+    expect_text(context, redisCommand(context, "MULTI"), "OK");
+    expect_error(redisCommand(context, "SET {t}a"), "wrong number of arguments");
+    expect_error(redisCommand(context, "EXEC"), "EXECABORT");
+    /* All in one pipeline. */
+    sent(context, "WATCH {t}a");
+    sent(context, "MULTI");
+    sent(context, "GET {t}a");
+    sent(context, "EXEC");
+    sent(context, "GET {t}b");
+    expect_next(context, "OK");
+    expect_next(context, "OK");
+    expect_next(context, "QUEUED");
+    expect_next(context, "done");
+    expect_next(context, "disturbed");
+    redisFree(other);
+    redisFree(context);
+}
+
+static void pub_sub(int port) {
+    redisContext *context = joined(port), *listener = joined(port);
+    sent(listener, "SUBSCRIBE one two three");
+    expect_next(listener, "subscribe one 1");
+    expect_next(listener, "subscribe two 2");
+    expect_next(listener, "subscribe three 3");
+    sent(listener, "PSUBSCRIBE t*");
+    expect_next(listener, "psubscribe t* 4");
+    expect_number(context, redisCommand(context, "PUBLISH two x"), 2);
+    expect_next(listener, "message two x");
+    expect_next(listener, "pmessage t* two x");
+    char expected[64];
+    for (int n = 0; n < 1000; n++) CHECK(redisAppendCommand(context, "PUBLISH one %d", n) == REDIS_OK, "append");
+    for (int n = 0; n < 1000; n++) expect_next(context, "1");
+    for (int n = 0; n < 1000; n++) {
+        snprintf(expected, sizeof expected, "message one %d", n);
+        expect_next(listener, expected);
+    }
+    expect_error(redisCommand(listener, "GET k"), "only (P|S)SUBSCRIBE");
+    sent(listener, "UNSUBSCRIBE one two three");
+    expect_next(listener, "unsubscribe one 3");
+    expect_next(listener, "unsubscribe two 2");
+    expect_next(listener, "unsubscribe three 1");
+    sent(listener, "PUNSUBSCRIBE");
+    expect_next(listener, "punsubscribe t* 0");
+    expect_text(listener, redisCommand(listener, "SET k v"), "OK");
+    redisFree(listener);
+    redisFree(context);
+}
+
+/* RESP2 has invalidations on another connection. */
+static void tracking(int port) {
+    redisContext *context = joined(port), *listener = joined(port), *other = joined(port);
+    redisReply *reply = checked(listener, redisCommand(listener, "CLIENT ID"));
+    long long id = reply->integer;
+    freeReplyObject(reply);
+    sent(listener, "SUBSCRIBE __redis__:invalidate");
+    expect_next(listener, "subscribe __redis__:invalidate 1");
+    expect_text(context, redisCommand(context, "CLIENT TRACKING ON REDIRECT %lld", id), "OK");
+    expect_number(context, redisCommand(context, "CLIENT GETREDIR"), id);
+    char key[32], expected[64];
+    for (int n = 0; n < 30; n++) {
+        snprintf(key, sizeof key, "k%d", n);
+        freeReplyObject(checked(context, redisCommand(context, "GET %s", key)));
+        expect_text(other, redisCommand(other, "SET %s x", key), "OK");
+        snprintf(expected, sizeof expected, "message __redis__:invalidate %s", key);
+        expect_next(listener, expected);
+    }
+    redisFree(other);
+    redisFree(listener);
+    redisFree(context);
+}
+
 static void reconnect(int port) {
     redisContext *context = joined(port);
     expect_text(context, redisCommand(context, "SET k before"), "OK");
@@ -147,6 +311,10 @@ static const struct {
     {"pipeline", pipeline},
     {"binary", binary},
     {"large", large},
+    {"blocking", blocking},
+    {"transactions", transactions},
+    {"pub_sub", pub_sub},
+    {"tracking", tracking},
     {"reconnect", reconnect},
 };
 

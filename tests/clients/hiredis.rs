@@ -49,6 +49,26 @@ fn a_value_of_100_megabytes_comes_back() {
 }
 
 #[test]
+fn blocked_clients_get_what_others_bring() {
+    play("blocking");
+}
+
+#[test]
+fn transactions_watch_and_try_again() {
+    play("transactions");
+}
+
+#[test]
+fn channels_and_patterns_are_heard() {
+    play("pub_sub");
+}
+
+#[test]
+fn invalidations_come_on_another_connection() {
+    play("tracking");
+}
+
+#[test]
 fn it_connects_again_after_a_restart() {
     let dir = Dir::new();
     let mut cluster = Cluster::start();

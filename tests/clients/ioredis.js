@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { Redis } from "ioredis";
-import { binaryKeys, numbers, play, port, protocol, restartCirclet, until } from "./common.js";
+import { binaryKeys, blockedIn, byChannel, numbers, play, port, protocol, restartCirclet, until } from "./common.js";
 
 const connect = (options = {}) => new Redis({ port, host: "127.0.0.1", ...(protocol && { protocol }), ...options });
 
@@ -104,6 +104,115 @@ await play({
     for (const n of numbers(30)) assert.equal(await redis.add(`k${n}`, n + 1), n + 1);
     await redis.script("FLUSH");
     assert.equal(await redis.add("k1", 5), 7);
+  },
+
+  async blocking() {
+    const redis = connect();
+    const waiting = async (count) => until(async () => blockedIn(await redis.info("clients")) === count);
+    await redis.rpush("{q}there", "a", "b");
+    assert.deepEqual(await redis.blpop("{q}none", "{q}there", 5), ["{q}there", "a"]);
+    assert.equal(await redis.blpop("none", 0.01), null);
+    // Requests behind a blocking one of the same connection wait for it.
+    const consumer = connect();
+    const behind = Promise.all([consumer.blpop("first", 20), consumer.set("after", "yes"), consumer.blpop("second", 20)]);
+    await waiting(1);
+    assert.equal(await redis.get("after"), null);
+    await redis.rpush("second", 2);
+    await redis.rpush("first", 1);
+    assert.deepEqual(await behind, [["first", "1"], "OK", ["second", "2"]]);
+    const consumers = numbers(30).map(() => connect());
+    const jobs = consumers.map((one, n) => one.brpop(`jobs:${n}`, 20));
+    await waiting(30);
+    await Promise.all(numbers(30).map((n) => redis.rpush(`jobs:${n}`, n)));
+    assert.deepEqual(await Promise.all(jobs), numbers(30).map((n) => [`jobs:${n}`, `${n}`]));
+    const entry = consumers[0].xread("BLOCK", 20_000, "STREAMS", "stream", "$");
+    await waiting(1);
+    await redis.xadd("stream", "5-1", "f", "v");
+    assert.match(JSON.stringify(await entry), /"stream".*"5-1".*"f","v"/);
+    await waiting(0);
+  },
+
+  async transactions() {
+    const redis = connect();
+    const replies = await redis.multi().set("{t}a", 1).incr("{t}a").lpush("{t}l", "x").get("{t}a").exec();
+    assert.deepEqual(replies, [[null, "OK"], [null, 2], [null, 1], [null, "2"]]);
+    assert.deepEqual(await redis.multi([["set", "{t}b", "x"], ["get", "{t}b"]]).exec(), [[null, "OK"], [null, "x"]]);
+    const wrong = await redis.multi().set("{t}a", "text").incr("{t}a").get("{t}a").exec();
+    assert.match(wrong[1][0].message, /not an integer/);
+    assert.equal(wrong[2][1], "text");
+    await assert.rejects(redis.multi().set("{t}a", "other").call("SET", "{t}a").exec(), /EXECABORT/);
+    // Without a pipeline each reply is QUEUED.
+    await redis.multi({ pipeline: false });
+    assert.equal(await redis.set("{t}a", "3"), "QUEUED");
+    assert.deepEqual(await redis.exec(), [[null, "OK"]]);
+    await Promise.all(numbers(8).map(async (me) => {
+      const mine = connect();
+      for (const n of numbers(10)) {
+        const key = `counter:${(me + n) % 4}`;
+        for (let done = null; done === null; ) {
+          await mine.watch(key);
+          const value = Number(await mine.get(key));
+          done = await mine.multi().set(key, value + 1).exec();
+        }
+      }
+    }));
+    const counters = await redis.mget(numbers(4).map((n) => `counter:${n}`));
+    assert.equal(counters.reduce((sum, value) => sum + Number(value), 0), 80);
+    await redis.watch("{w}a");
+    await connect().set("{w}a", "disturbed");
+    assert.equal(await redis.multi().set("{w}b", "x").exec(), null);
+    assert.equal(await redis.get("{w}b"), null);
+  },
+
+  async pubSub() {
+    const [listener, redis] = [connect(), connect()];
+    const heard = [];
+    listener.on("message", (channel, text) => heard.push(`${channel}=${text}`));
+    listener.on("pmessage", (pattern, channel, text) => heard.push(`${pattern}:${channel}=${text}`));
+    const channels = numbers(20).map((n) => `channel:${n}`);
+    assert.equal(await listener.subscribe(...channels), 20);
+    assert.equal(await listener.psubscribe("channel:1*"), 21);
+    const expected = [];
+    for (const [n, channel] of channels.entries()) {
+      const both = n === 1 || n >= 10;
+      assert.equal(await redis.publish(channel, n), both ? 2 : 1);
+      expected.push(`${channel}=${n}`);
+      if (both) expected.push(`channel:1*:${channel}=${n}`);
+    }
+    await until(() => heard.length >= expected.length);
+    assert.deepEqual(byChannel(heard), byChannel(expected));
+    assert.equal(await listener.unsubscribe(...channels), 1);
+    assert.equal(await listener.punsubscribe("channel:1*"), 0);
+    // Out of the mode again.
+    assert.equal(await listener.set("k", "v"), "OK");
+    assert.equal(await redis.publish("channel:1", "x"), 0);
+    const sharded = connect();
+    const shouted = new Promise((done) => sharded.on("smessage", (channel, text) => done([channel, text])));
+    await sharded.ssubscribe("shard");
+    assert.equal(await redis.spublish("shard", "x"), 1);
+    assert.deepEqual(await shouted, ["shard", "x"]);
+  },
+
+  async subscriptionsAfterARestart() {
+    const listener = connect();
+    const heard = [];
+    listener.on("message", (channel, text) => heard.push(`${channel}=${text}`));
+    listener.on("error", () => {});
+    await listener.subscribe("one", "two");
+    await restartCirclet();
+    const redis = connect();
+    // It subscribes again by itself.
+    await until(async () => (await redis.publish("one", "x")) === 1 && (await redis.publish("two", "y")) === 1);
+    await until(() => heard.includes("two=y"));
+  },
+
+  async monitor() {
+    const redis = connect();
+    const monitor = await redis.monitor();
+    const seen = new Promise((done) => monitor.on("monitor", (_time, args) => args[0] === "SET" && done(args)));
+    await redis.call("SET", "k", "a value");
+    assert.deepEqual(await seen, ["SET", "k", "a value"]);
+    monitor.disconnect();
   },
 
   async reconnect() {

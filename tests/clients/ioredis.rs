@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{node, play, play_reconnect};
+use super::{node, play, play_reconnect, play_restarted};
 
 fn script() -> Command {
     node("ioredis.js")
@@ -51,6 +51,31 @@ fn a_scan_stream_gives_each_key_once() {
 #[test]
 fn defined_commands_run_and_are_loaded_again() {
     play(script, "scripts");
+}
+
+#[test]
+fn blocked_clients_get_what_others_bring() {
+    play(script, "blocking");
+}
+
+#[test]
+fn transactions_watch_and_try_again() {
+    play(script, "transactions");
+}
+
+#[test]
+fn channels_and_patterns_are_heard() {
+    play(script, "pubSub");
+}
+
+#[test]
+fn a_monitor_sees_what_others_do() {
+    play(script, "monitor");
+}
+
+#[test]
+fn it_listens_again_after_a_restart() {
+    play_restarted(script, "subscriptionsAfterARestart");
 }
 
 #[test]

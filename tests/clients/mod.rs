@@ -4,47 +4,74 @@
 //! ```text
 //!  redis_cli, redis_benchmark   driven from here
 //!  hiredis.c                    compiled here
+//!  redigo.go                    compiled here; redigo's own tests too
 //!  redis_py.py                  in tests/.venv, pinned by requirements.txt
 //!  ioredis.js, node_redis.js    over common.js, pinned by package.json and its lock
+//!  ruby_redis.rb, php_redis.php the system's
 //! ```
-//! A script is run as `SCRIPT PORT SCENARIO PROTOCOL` and checks what it gets itself; it passes against a plain redis-server
-//! too, which is how to see whose fault a failure is. `tests/setup.sh` installs all of this; a test whose client is missing
+//! A script is run as `SCRIPT PORT SCENARIO PROTOCOL` (those of one protocol without the last) and checks what it gets
+//! itself; it passes against a plain redis-server too, which is how to see whose fault a failure is. `tests/setup.sh` installs all of this; a test whose client is missing
 //! fails and says so.
 
 mod hiredis;
 mod ioredis;
 mod node_redis;
+mod php_redis;
 mod program;
+mod redigo;
 mod redis_benchmark;
 mod redis_cli;
 mod redis_exporter;
 mod redis_py;
+mod ruby_redis;
 
 use std::process::Command;
 
 use program::{Program, here, missing};
 
-use crate::support::Cluster;
+use crate::support::{Cluster, Redis, cluster::plan_over};
 
 /// RESP3, which these clients ask for unless told otherwise, and RESP2.
 const PROTOCOLS: [&str; 2] = ["default", "2"];
 
 /// Plays a scenario of a script over three empty nodes, once with each protocol.
 fn play(script: fn() -> Command, scenario: &str) {
-    let cluster = Cluster::start();
+    play_over(&Cluster::start(), script, scenario);
+}
+
+/// Like `play`, with nodes that have further options.
+fn play_with(options: &[&str], script: fn() -> Command, scenario: &str) {
+    let nodes: Vec<Redis> = (0..3).map(|_| Redis::with(options)).collect();
+    let circlet = plan_over(&nodes).start();
+    play_over(&Cluster { circlet, nodes }, script, scenario);
+}
+
+fn play_over(cluster: &Cluster, script: fn() -> Command, scenario: &str) {
     for protocol in PROTOCOLS {
-        start(script(), &cluster, &[scenario, protocol]).finish();
+        start(script(), cluster, &[scenario, protocol]).finish();
         cluster.client().expect("FLUSHALL", "+OK\r\n");
     }
 }
 
 /// Plays the scenario `reconnect` of a script, and restarts Circlet when it asks for that.
 fn play_reconnect(script: fn() -> Command) {
+    play_restarted(script, "reconnect");
+}
+
+/// Plays a scenario that asks for a restart of Circlet.
+fn play_restarted(script: fn() -> Command, scenario: &str) {
     let mut cluster = Cluster::start();
     for protocol in PROTOCOLS {
-        let program = start(script(), &cluster, &["reconnect", protocol]);
+        let program = start(script(), &cluster, &[scenario, protocol]);
         restart_when_asked(program, &mut cluster);
     }
+}
+
+/// Plays a scenario of a client that speaks RESP2 only.
+fn play_once(script: Command, scenario: &str) {
+    let mut cluster = Cluster::start();
+    let program = start(script, &cluster, &[scenario]);
+    if scenario == "reconnect" { restart_when_asked(program, &mut cluster) } else { drop(program.finish()) }
 }
 
 fn start(mut script: Command, cluster: &Cluster, words: &[&str]) -> Program {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{node, play, play_reconnect};
+use super::{node, play, play_reconnect, play_restarted};
 
 fn script() -> Command {
     node("node_redis.js")
@@ -51,6 +51,41 @@ fn a_pool_of_clients_works() {
 #[test]
 fn defined_scripts_run_and_are_loaded_again() {
     play(script, "scripts");
+}
+
+#[test]
+fn blocked_clients_get_what_others_bring() {
+    play(script, "blocking");
+}
+
+#[test]
+fn transactions_watch_and_try_again() {
+    play(script, "transactions");
+}
+
+#[test]
+fn channels_and_patterns_are_heard() {
+    play(script, "pubSub");
+}
+
+#[test]
+fn a_monitor_sees_what_others_do() {
+    play(script, "monitor");
+}
+
+#[test]
+fn its_own_cache_is_invalidated() {
+    play(script, "clientSideCache");
+}
+
+#[test]
+fn functions_run_where_their_keys_are() {
+    play(script, "functions");
+}
+
+#[test]
+fn it_listens_again_after_a_restart() {
+    play_restarted(script, "subscriptionsAfterARestart");
 }
 
 #[test]

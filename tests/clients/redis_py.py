@@ -8,9 +8,11 @@ import asyncio
 import os
 import sys
 import threading
+import time
 
 import redis
 import redis.asyncio
+from redis.cache import CacheConfig
 
 PORT = int(sys.argv[1])
 PROTOCOL = {} if sys.argv[3] == "default" else {"protocol": int(sys.argv[3])}
@@ -191,6 +193,333 @@ def asynchronous():
         for n in range(10_000):
             pipe.get(f"k{n % 100}")
         assert await pipe.execute() == [str(n % 100) for n in range(10_000)]
+        await r.aclose()
+
+    asyncio.run(main())
+
+
+def until(holds):
+    """Waits until `holds` gives something."""
+    end = time.monotonic() + 20
+    while not (found := holds()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+    return found
+
+
+class Task(threading.Thread):
+    """Does something beside; `result` waits for it and gives what it gave."""
+
+    def __init__(self, do):
+        super().__init__(daemon=True)
+        self.do, self.error, self.value = do, None, None
+        self.start()
+
+    def run(self):
+        try:
+            self.value = self.do()
+        except Exception as error:
+            self.error = error
+
+    def result(self):
+        self.join(20)
+        assert not self.is_alive(), "still at it"
+        if self.error:
+            raise self.error
+        return self.value
+
+
+def blocking():
+    r = connect(decode_responses=True)
+    waiting = lambda: r.info("clients")["blocked_clients"]
+    r.rpush("{q}there", "a", "b")
+    assert tuple(r.blpop(["{q}none", "{q}there"], timeout=5)) == ("{q}there", "a")
+    assert r.brpop("{q}there", timeout=5)[1] == "b"
+    assert r.blpop("nothing", timeout=0.01) is None
+    assert r.bzpopmin("nothing", timeout=0.01) is None
+    assert r.xread({"nothing": "$"}, block=10) in ([], {}, None)
+    # What another connection brings, to keys on all nodes.
+    for n in range(12):
+        task = Task(lambda: r.blpop(f"jobs:{n}", timeout=20))
+        until(lambda: waiting() == 1)
+        assert r.rpush(f"jobs:{n}", n) == 1
+        assert tuple(task.result()) == (f"jobs:{n}", str(n))
+    for wait, bring, key in [
+        (lambda: r.blmove("{m}from", "{m}to", 20), lambda: r.lpush("{m}from", "x"), "x"),
+        (lambda: r.bzpopmax("zset", timeout=20)[1:], lambda: r.zadd("zset", {"x": 2}), None),
+        (lambda: r.blmpop(20, 2, "{m}a", "{m}b", direction="LEFT"), lambda: r.lpush("{m}b", "x"), None),
+        (lambda: r.xread({"stream": "$"}, block=20_000), lambda: r.xadd("stream", {"f": "v"}, id="5-1"), None),
+    ]:
+        task = Task(wait)
+        until(lambda: waiting() == 1)
+        bring()
+        got = task.result()
+        assert got and (key is None or got == key), got
+    r.xgroup_create("stream", "group", id="$")
+    task = Task(lambda: r.xreadgroup("group", "me", {"stream": ">"}, block=20_000))
+    until(lambda: waiting() == 1)
+    r.xadd("stream", {"f": "w"}, id="6-1")
+    assert "6-1" in str(task.result())
+    # Ended from outside.
+    for error in (False, True):
+        other = connect()
+        number = other.client_id()
+        task = Task(lambda: other.blpop("never", timeout=0))
+        until(lambda: waiting() == 1)
+        assert r.client_unblock(number, error=error)
+        try:
+            assert task.result() is None and not error
+        except redis.ResponseError as told:
+            assert error and str(told).startswith("UNBLOCKED"), told
+    assert waiting() == 0
+
+
+def transactions():
+    r = connect(decode_responses=True)
+    pipe = r.pipeline()
+    pipe.set("{t}a", 1).incr("{t}a").lpush("{t}l", "x", "y").get("{t}a").ping()
+    assert pipe.execute() == [True, 2, 2, "2", True]
+    # An error of one command leaves the others done.
+    pipe.set("{t}a", "text").incr("{t}a").get("{t}a")
+    done, wrong, value = pipe.execute(raise_on_error=False)
+    assert (done, value) == (True, "text") and "not an integer" in str(wrong)
+    # One that is wrong when it is queued ends it all.
+    pipe.set("{t}a", "other").execute_command("SET", "{t}a")
+    try:
+        pipe.execute()
+        raise AssertionError("executed")
+    except redis.ResponseError as error:
+        assert "wrong number of arguments" in str(error) or "EXECABORT" in str(error), error
+    assert r.get("{t}a") == "text"
+    assert r.pipeline().execute() == []
+    # Ten that count, each again and again until nobody came between.
+    counters = [f"counter:{n}" for n in range(5)]
+    tries = []
+
+    def count(me):
+        mine = connect(decode_responses=True)
+        for n in range(20):
+            key = counters[(me + n) % 5]
+
+            def step(pipe):
+                tries.append(1)
+                value = int(pipe.get(key) or 0)
+                pipe.multi()
+                pipe.set(key, value + 1)
+
+            mine.transaction(step, key)
+
+    for task in [Task(lambda me=me: count(me)) for me in range(10)]:
+        task.result()
+    assert sum(int(value) for value in r.mget(counters)) == 200
+    # Once for certain.
+    calls = []
+
+    def disturbed(pipe):
+        calls.append(pipe.get("{w}a"))
+        if len(calls) == 1:
+            r.set("{w}a", "disturbed")
+        pipe.multi()
+        pipe.set("{w}b", "done")
+
+    assert r.transaction(disturbed, "{w}a", "{w}b") == [True]
+    assert calls == [None, "disturbed"]
+    with r.pipeline() as pipe:
+        pipe.watch("{w}a")
+        pipe.unwatch()
+        r.set("{w}a", "again")
+        pipe.multi()
+        assert pipe.get("{w}a").execute() == ["again"]
+
+
+def across_nodes():
+    """A transaction has its keys on one node; the error says so, and the connection goes on. (Not so in a plain Redis.)"""
+    r = connect()
+    pipe = r.pipeline()
+    for n in range(30):
+        pipe.set(f"k{n}", n)
+    try:
+        pipe.execute()
+        raise AssertionError("executed")
+    except redis.RedisError as error:
+        assert "CROSSSLOT" in str(error) or "same slot" in str(error), error
+    assert r.dbsize() == 0
+    assert r.pipeline().set("k", "v").get("k").execute() == [True, b"v"]
+
+
+def next_message(pubsub):
+    return until(lambda: pubsub.get_message(timeout=0.1))
+
+
+def pub_sub():
+    r = connect(decode_responses=True)
+    pubsub = r.pubsub()
+    channels = [f"channel:{n}" for n in range(30)]
+    pubsub.subscribe(*channels)
+    pubsub.psubscribe("channel:2*", "news.*")
+    for number in range(32):
+        told = next_message(pubsub)
+        assert told["type"] == ("subscribe" if number < 30 else "psubscribe") and told["data"] == number + 1, told
+    assert sorted(r.pubsub_channels("channel:*")) == sorted(channels)
+    assert r.pubsub_numpat() == 2 and dict(r.pubsub_numsub("channel:3", "none")) == {"channel:3": 1, "none": 0}
+    for n in range(30):
+        receivers = r.publish(f"channel:{n}", f"message {n}")
+        both = n == 2 or 20 <= n < 30
+        assert receivers == 1 + both, (n, receivers)
+        got = [next_message(pubsub) for _ in range(receivers)]
+        assert sorted(one["type"] for one in got) == ["message", "pmessage"][: 1 + both], got
+        assert all(one["data"] == f"message {n}" and one["channel"] == f"channel:{n}" for one in got), got
+    assert r.publish("news.x", "y") == 1 and next_message(pubsub)["pattern"] == "news.*"
+    assert r.publish("nobody", "hears") == 0
+    if PROTOCOL.get("protocol") == 2:
+        pubsub.ping("hello")
+        told = next_message(pubsub)
+        assert (told["type"], told["data"]) == ("pong", "hello"), told
+    pubsub.unsubscribe()
+    pubsub.punsubscribe()
+    for _ in range(32):
+        assert next_message(pubsub)["type"] in ("unsubscribe", "punsubscribe")
+    assert r.publish("channel:1", "x") == 0
+    # Messages of one publisher come in order.
+    heard = []
+    listener = r.pubsub()
+    listener.subscribe(**{"stream": lambda message: heard.append(int(message["data"]))})
+    thread = listener.run_in_thread(sleep_time=0.01, daemon=True)
+    until(lambda: dict(r.pubsub_numsub("stream"))["stream"] == 1)
+    pipe = r.pipeline(transaction=False)
+    for n in range(2_000):
+        pipe.publish("stream", n)
+    assert pipe.execute() == [1] * 2_000
+    until(lambda: len(heard) >= 2_000)
+    thread.stop()
+    thread.join()
+    assert heard == list(range(2_000))
+
+
+def sharded_pub_sub():
+    r = connect(decode_responses=True)
+    pubsub = r.pubsub()
+    pubsub.ssubscribe("one", "two")
+    assert next_message(pubsub)["type"] == next_message(pubsub)["type"] == "ssubscribe"
+    assert r.execute_command("SPUBLISH", "one", "x") == 1
+    told = pubsub.parse_response()
+    assert told[0] == "smessage" and told[1:] == ["one", "x"], told
+    assert sorted(r.pubsub_shardchannels()) == ["one", "two"]
+    assert r.publish("one", "x") == 0
+
+
+def keyspace_notifications():
+    """The server was started with `notify-keyspace-events KEA`."""
+    r = connect(decode_responses=True)
+    pubsub = r.pubsub()
+    pubsub.psubscribe("__keyspace@0__:*")
+    assert next_message(pubsub)["type"] == "psubscribe"
+    for n in range(20):
+        r.set(f"k{n}", n)
+        told = next_message(pubsub)
+        assert (told["channel"], told["data"]) == (f"__keyspace@0__:k{n}", "set"), told
+
+
+def client_side_caching():
+    if PROTOCOL.get("protocol") == 2:
+        return
+    # Redis has what it takes since 6.0; redis-py asks for more, because of others.
+    redis.connection.CacheProxyConnection.MIN_ALLOWED_VERSION = "6.0.0"
+    r = redis.Redis(port=PORT, protocol=3, decode_responses=True, cache_config=CacheConfig(max_size=500))
+    other = connect(decode_responses=True)
+    keys = [f"k{n}" for n in range(60)]
+    for key in keys:
+        other.set(key, "before")
+    assert [r.get(key) for key in keys] == ["before"] * 60
+    assert r.get_cache().size == 60
+    # From the cache now: the nodes are not asked.
+    asked = lambda: int(other.info("stats")["keyspace_hits"])
+    hits = asked()
+    assert [r.get(key) for key in keys] == ["before"] * 60 and asked() == hits
+    for key in keys:
+        other.set(key, "after")
+    for key in keys:
+        assert until(lambda: r.get(key) == "after")
+    assert r.mget("{m}a", "{m}b") == [None, None]
+    other.mset({"{m}a": 1, "{m}b": 2})
+    until(lambda: r.mget("{m}a", "{m}b") == ["1", "2"])
+    other.flushall()
+    until(lambda: r.get("k1") is None)
+
+
+def functions():
+    r = connect(decode_responses=True)
+    code = "#!lua name=lib\nredis.register_function('add', function(k, a) return redis.call('INCRBY', k[1], a[1]) end)"
+    assert r.function_load(code, replace=True) == "lib"
+    for n in range(30):
+        assert r.fcall("add", 1, f"k{n}", 5) == 5
+    assert len(r.function_list()) == 1
+    assert r.function_delete("lib") in (True, "OK")
+    try:
+        r.fcall("add", 1, "k1", 5)
+        raise AssertionError("called")
+    except redis.ResponseError as error:
+        assert "Function not found" in str(error), error
+
+
+def scripts_in_transactions():
+    r = connect()
+    script = r.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    pipe = r.pipeline()
+    script(keys=["{t}a"], args=[1], client=pipe)
+    script(keys=["{t}b"], args=[2], client=pipe)
+    assert pipe.execute() == [1, 2]
+
+
+def monitor():
+    r, other = connect(decode_responses=True), connect(decode_responses=True, client_name="other")
+    with r.monitor() as watch:
+        # What comes before the monitor runs is not seen.
+        commands = watch.listen()
+        for n in range(5):
+            other.set(f"k{n}", f"value {n}")
+        seen = []
+        while len(seen) < 5:
+            told = next(commands)
+            if told["command"].startswith("SET k"):
+                seen.append(told["command"])
+        assert seen == [f"SET k{n} value {n}" for n in range(5)], seen
+
+
+def administration():
+    r, other = connect(decode_responses=True), connect(client_name="victim")
+    assert other.ping()
+    line = next(line for line in r.client_list() if line["name"] == "victim")
+    assert r.client_list(client_id=[line["id"]])[0]["addr"] == line["addr"]
+    assert r.client_kill_filter(_id=line["id"]) == 1
+    # Its pool makes a new connection.
+    assert other.ping()
+    assert r.client_no_evict("ON") in (True, "OK")
+    assert r.slowlog_reset() in (True, "OK") and isinstance(r.slowlog_len(), int) and isinstance(r.slowlog_get(), list)
+    assert r.config_set("slowlog-max-len", "128") is True
+    assert r.config_get("slowlog-max-len") == {"slowlog-max-len": "128"}
+    assert r.config_resetstat() in (True, "OK")
+    assert r.acl_whoami() == "default"
+    assert r.copy("{c}a", "{c}b") in (0, False) and r.sort("list") == []
+
+
+def asynchronous_pub_sub_and_blocking():
+    async def main():
+        r = redis.asyncio.Redis(port=PORT, decode_responses=True, **PROTOCOL)
+        async with r.pubsub() as pubsub:
+            await pubsub.subscribe("one", "two")
+            for _ in range(2):
+                assert (await pubsub.get_message(timeout=20))["type"] == "subscribe"
+            assert await r.publish("two", "x") == 1
+            assert (await pubsub.get_message(timeout=20))["data"] == "x"
+        waiting = [asyncio.create_task(r.blpop(f"jobs:{n}", timeout=20)) for n in range(50)]
+        while (await r.info("clients"))["blocked_clients"] < 50:
+            await asyncio.sleep(0.002)
+        for n in range(50):
+            await r.rpush(f"jobs:{n}", n)
+        assert [tuple(got) for got in await asyncio.gather(*waiting)] == [(f"jobs:{n}", str(n)) for n in range(50)]
+        async with r.pipeline(transaction=True) as pipe:
+            assert await pipe.set("{t}a", 1).incr("{t}a").execute() == [True, 2]
         await r.aclose()
 
     asyncio.run(main())

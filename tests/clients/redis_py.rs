@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{here, play, play_reconnect, python};
+use super::{here, play, play_reconnect, play_with, python};
 
 fn script() -> Command {
     let mut command = python();
@@ -63,6 +63,66 @@ fn its_lock_excludes_others() {
 #[test]
 fn the_asyncio_client_works() {
     play(script, "asynchronous");
+}
+
+#[test]
+fn blocked_clients_get_what_others_bring() {
+    play(script, "blocking");
+}
+
+#[test]
+fn transactions_watch_and_try_again() {
+    play(script, "transactions");
+}
+
+#[test]
+fn a_transaction_over_several_nodes_is_refused() {
+    play(script, "across_nodes");
+}
+
+#[test]
+fn channels_and_patterns_are_heard() {
+    play(script, "pub_sub");
+}
+
+#[test]
+fn shard_channels_are_heard() {
+    play(script, "sharded_pub_sub");
+}
+
+#[test]
+fn events_of_keys_come_from_all_nodes() {
+    play_with(&["--notify-keyspace-events", "KEA"], script, "keyspace_notifications");
+}
+
+#[test]
+fn its_own_cache_is_invalidated() {
+    play(script, "client_side_caching");
+}
+
+#[test]
+fn functions_run_where_their_keys_are() {
+    play(script, "functions");
+}
+
+#[test]
+fn registered_scripts_run_in_transactions() {
+    play(script, "scripts_in_transactions");
+}
+
+#[test]
+fn a_monitor_sees_what_others_do() {
+    play(script, "monitor");
+}
+
+#[test]
+fn an_administrators_commands_work() {
+    play(script, "administration");
+}
+
+#[test]
+fn the_asyncio_client_listens_and_waits() {
+    play(script, "asynchronous_pub_sub_and_blocking");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub enum Rule {
     Longer,
     /// Every byte, but the data are not compared.
     Elsewhere,
+    /// Every byte, but in a transaction over several nodes it is refused.
+    Outside,
     /// Circlet answers something else.
     Own,
     /// Sent to nobody.
@@ -79,6 +81,7 @@ fn row(line: &str) -> Row {
         "refused" => Rule::Refused,
         "longer" => Rule::Longer,
         "elsewhere" => Rule::Elsewhere,
+        "outside" => Rule::Outside,
         "own" => Rule::Own,
         "skipped" => Rule::Skipped,
         other => panic!("differences.txt: no rule is called {other}: {line}"),

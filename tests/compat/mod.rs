@@ -7,9 +7,11 @@
 //!                                    reply                        reply        equal, or listed in differences.txt
 //!                                    DEBUG DIGEST                 DEBUG DIGESTs, combined: the same data
 //! ```
+//! What one connection can hold (transactions, blocking, subscriptions, tracking) is compared in `stateful`.
 
 mod compare;
 mod differences;
 mod generate;
 mod grammar;
 mod scene;
+mod stateful;

@@ -2,8 +2,9 @@
 
 use crate::support::{Cluster, resp, wait::until_true};
 
+/// Whether a client waits at the first node, and the node knows it.
 fn blocked(cluster: &Cluster) -> bool {
-    cluster.client().ask("CLIENT LIST").contains(" flags=b ")
+    cluster.nodes[0].client().ask("INFO clients").contains("blocked_clients:1")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     dir::Dir,
     http,
     port::Port,
-    process::{Process, resident},
+    process::{Process, processor_time, resident},
     wait::{LONG, until, until_true},
 };
 
@@ -122,6 +122,11 @@ impl Circlet {
         resident(self.process.as_ref().unwrap().id())
     }
 
+    /// Processor time that it has taken so far.
+    pub fn processor_time(&self) -> Duration {
+        processor_time(self.process.as_ref().unwrap().id())
+    }
+
     /// What it has logged.
     pub fn output(&self) -> String {
         self.process.as_ref().map(Process::output).unwrap_or_default()
@@ -166,7 +171,8 @@ impl Circlet {
     }
 
     fn launch(&mut self) {
-        let mut command = Command::new(BINARY);
+        let binary = std::env::var("CIRCLET").unwrap_or_else(|_| BINARY.to_owned());
+        let mut command = Command::new(binary);
         command.arg("serve").args(["--listen", &self.address(), "--admin", &self.admin()]);
         command.args(["--workers", "2"]);
         if let Some(config) = &self.config {

@@ -198,6 +198,12 @@ impl Client {
         self.buf[self.at..].to_vec()
     }
 
+    /// Throws away what has come.
+    pub fn forget(&mut self) {
+        self.buf.clear();
+        self.at = 0;
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish_sending(&mut self) {
         // Fails only if the other side has closed already.
@@ -205,6 +211,15 @@ impl Client {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
+    }
+
+    /// The bare connection; nothing may have come that was not taken.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.buf.is_empty(), "unread: {}", shown(&self.buf));
+        match self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(_) => panic!("a unix socket is no TCP connection"),
+        }
     }
 
     /// The address of this end, as CLIENT LIST shows it.

@@ -100,6 +100,6 @@ fn one_that_does_not_read_is_closed_and_nobody_else_notices() {
     resp::request(&mut request, &["ECHO", &long]);
     until_true("the monitor to be closed", || {
         assert_eq!(client.pipeline(&request, 1)[0].len(), 200_011);
-        cluster.circlet.metric("circlet_sessions_closed_total{reason=\"output_limit\"}") == Some(1.0)
+        cluster.circlet.metric("circlet_sessions_closed_total{reason=\"push_limit\"}") == Some(1.0)
     });
 }

@@ -36,6 +36,10 @@ impl Core {
         if self.awaits_replies(key) {
             return Taken::Later;
         }
+        if kind == Kind::Shard && self.client(key).is_some_and(|client| client.pause == Pause::Exec) {
+            self.refuse(key, &Refusal::Redis("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+            return Taken::Yes;
+        }
         let names: Vec<Name> = (1..request.args.len()).map(|at| Name::copy_from_slice(request.arg(at))).collect();
         if let Some((option, limit)) = self.too_many(key, kind, &names) {
             self.refuse(key, &Refusal::SubscriptionLimit(&row.name, option, limit));

@@ -1,0 +1,134 @@
+//! Plays steps on all sides at the same time and compares what each connection gets.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    canonical::canonical,
+    connection::Connection,
+    side::{Side, State},
+    step::{Step, line},
+};
+/// The protocols that the connections begin with.
+pub const PROTOS: [u8; 5] = [2, 3, 2, 3, 3];
+
+/// How long a right answer may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the next step may depend on.
+#[derive(Debug)]
+pub struct View {
+    pub states: Vec<State>,
+    pub closed: Vec<bool>,
+}
+
+/// A play that is over.
+#[derive(Debug)]
+pub struct Told {
+    pub steps: Vec<Step>,
+    /// Why it ended before its time.
+    pub difference: Option<String>,
+}
+
+/// Plays up to `count` steps, each made when the one before is done; `None` ends it.
+pub fn play(
+    plain: &mut Side,
+    others: &mut [Side],
+    patience: Duration,
+    count: usize,
+    mut next: impl FnMut(&View) -> Option<Step>,
+) -> Told {
+    for side in std::iter::once(&mut *plain).chain(&mut *others) {
+        side.begin(&PROTOS);
+    }
+    let mut view = View { states: plain.settle(None), closed: vec![false; PROTOS.len()] };
+    let (mut steps, mut by_key) = (Vec::new(), false);
+    for _ in 0..count {
+        let Some(step) = next(&view) else { return Told { steps, difference: None } };
+        for side in std::iter::once(&mut *plain).chain(&mut *others) {
+            side.act(&step);
+        }
+        let tracks_reads = |line: String| line.contains("TRACKING ON") && !line.contains("BCAST");
+        by_key |= step.requests().iter().any(|request| tracks_reads(line(request)));
+        let brief = step.is_brief().then(|| (step.connection(), patience));
+        steps.push(step);
+        view.states = plain.settle(brief);
+        view.closed = plain.connections.iter().map(|connection| connection.closed).collect();
+        let wrong = others.iter_mut().find_map(|other| differs(plain, other, by_key, patience));
+        if wrong.is_some() {
+            return Told { steps, difference: wrong };
+        }
+        plain.connections.iter_mut().for_each(Connection::forget);
+    }
+    let wrong = others.iter_mut().find_map(|other| (!other.same_data(plain)).then(|| other.name.clone()));
+    Told { steps, difference: wrong.map(|name| format!("{name}: the data differ at the end")) }
+}
+
+/// What is wrong at `other`, once there was time enough for everything that `plain` has.
+fn differs(plain: &mut Side, other: &mut Side, by_key: bool, patience: Duration) -> Option<String> {
+    let end = Instant::now() + patience;
+    for at in 0..PROTOS.len() {
+        loop {
+            other.drain();
+            let difference = compare(plain, other, at, by_key);
+            match difference {
+                None => break,
+                Some(Difference { late: true, .. }) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Some(difference) => return Some(format!("{}, connection {at}: {}", other.name, difference.text)),
+            }
+        }
+    }
+    let wanted = plain.blocked();
+    loop {
+        let got = other.blocked();
+        if got == wanted {
+            break;
+        }
+        if Instant::now() > end {
+            return Some(format!("{}: {got} clients wait at the nodes, not {wanted}", other.name));
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    other.connections.iter_mut().for_each(Connection::forget);
+    None
+}
+
+struct Difference {
+    text: String,
+    /// It may be that something is still to come.
+    late: bool,
+}
+
+fn compare(plain: &Side, other: &Side, at: usize, by_key: bool) -> Option<Difference> {
+    let (expected, got) = (&plain.connections[at], &other.connections[at]);
+    let queues = [("reply", &expected.replies, &got.replies), ("push", &expected.pushes, &got.pushes)];
+    for (what, expected, got) in queues {
+        let late = got.len() < expected.len();
+        let (expected, got) = (canonical(expected, plain), canonical(got, other));
+        for number in 0..expected.len().max(got.len()) {
+            let (one, another) = (expected.get(number), got.get(number));
+            if one == another {
+                continue;
+            }
+            let shown = |frame: Option<&Vec<u8>>| match frame {
+                Some(frame) => format!("{:?}", String::from_utf8_lossy(&frame[..frame.len().min(500)])),
+                None => "nothing".to_owned(),
+            };
+            let text = format!("{what} {number}\n   Redis: {}\n Circlet: {}", shown(one), shown(another));
+            return Some(Difference { text, late });
+        }
+    }
+    // One invalidation too many costs a look-up; one that is missing costs the truth.
+    let missing = expected.invalid.iter().find(|key| !got.invalid.contains(key) && !got.invalid.contains(&None));
+    // Who tracks what it reads, and has read nothing yet, need not hear that all keys are gone.
+    let missing = missing.filter(|key| key.is_some() || !by_key);
+    if let Some(key) = missing {
+        let key = key.as_ref().map(|key| String::from_utf8_lossy(key));
+        return Some(Difference { text: format!("no invalidation of {key:?}"), late: true });
+    }
+    (expected.closed != got.closed).then(|| {
+        let text = if expected.closed { "it is not closed" } else { "it is closed" };
+        Difference { text: text.to_owned(), late: expected.closed }
+    })
+}
