@@ -4,7 +4,7 @@ use super::step::{self, Request, Word};
 use crate::compat::differences::{Differences, Rule};
 
 /// What is not sent within transactions, where hardly anybody has a use for it.
-const ALONE: [&str; 9] = [
+const ALONE: [&str; 14] = [
     // Where replies change their protocol, or are taken away, Redis's own array is short of elements or mixed.
     "hello",
     "client|reply",
@@ -16,6 +16,12 @@ const ALONE: [&str; 9] = [
     "unsubscribe",
     "punsubscribe",
     "sunsubscribe",
+    "publish",
+    "spublish",
+    "swapdb",
+    // Circlet knows a script from when it is queued, Redis from when it is run.
+    "eval",
+    "eval_ro",
 ];
 
 /// The list.
@@ -33,6 +39,9 @@ impl Known {
             let (name, args) = name(request);
             let keep = match self.0.rule(&name, &args) {
                 _ if queueing && ALONE.contains(&name.as_str()) => false,
+                // A node learns of the end of its subscriptions behind the reply: who publishes at once is told one
+                // receiver too many.
+                _ if name == "reset" => false,
                 Rule::Refused | Rule::Own => false,
                 Rule::Outside => !queueing,
                 _ => true,
@@ -40,7 +49,7 @@ impl Known {
             match name.as_str() {
                 "multi" if args.is_empty() => queueing = true,
                 // Where it does not end one, more is left out than need be.
-                "exec" | "discard" | "reset" if args.is_empty() => queueing = false,
+                "exec" | "discard" if args.is_empty() => queueing = false,
                 _ => {}
             }
             keep
