@@ -186,7 +186,7 @@ impl Refusal<'_> {
             Self::Arity(name) => format!("ERR wrong number of arguments for '{name}' command"),
             Self::Redis(text) => (*text).to_owned(),
             Self::Pinned(name) => format!(
-                "ERR '{name}' needs a node connection of its own, which Circlet does not lease yet; \
+                "ERR '{name}' needs a node connection of its own, which Circlet does not lease for it; \
                  send it to the key's node directly (INFO circlet lists the nodes)"
             ),
             Self::OneNode(name) => format!(

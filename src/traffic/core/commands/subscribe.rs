@@ -320,7 +320,7 @@ impl Core {
         client.record.mark(Record::PUBSUB, listens);
         match (listened, listens) {
             (false, true) => self.counters.subscribers += 1,
-            (true, false) => self.counters.subscribers -= 1,
+            (true, false) => self.counters.subscribers = self.counters.subscribers.saturating_sub(1),
             _ => {}
         }
     }
