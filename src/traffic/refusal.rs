@@ -197,8 +197,8 @@ impl Refusal<'_> {
             Self::Internal(name) => format!("ERR '{name}' is spoken between servers only and is not passed on"),
             Self::NoCluster => "ERR This instance has cluster support disabled".to_owned(),
             Self::ForeignPattern(name) => format!(
-                "ERR '{name}' with BY or GET patterns reads keys that may lie on other nodes; \
-                 read them with MGET, or send the command to the node itself"
+                "ERR '{name}' with BY or GET patterns reads keys that may lie on other nodes; give the key and the \
+                 patterns one hash tag before the '*', as in {{tag}}weight_*, or read the keys with MGET"
             ),
             Self::CrossSlot(key, node, other_key, other_node) => format!(
                 "CROSSSLOT Keys in request don't hash to the same slot: '{}' lies on node {node}, '{}' on node \

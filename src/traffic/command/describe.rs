@@ -250,7 +250,7 @@ fn get_keys(table: &Table, request: &[&[u8]], flags: Option<Proto>, out: &mut Ve
         return error(out, "ERR Invalid number of arguments specified for command");
     }
     let mut found = Vec::new();
-    match keys::walk(row, request, false, &mut |index, access| found.push((index as usize, access))) {
+    match keys::walk(row, request, None, &mut |index, access| found.push((index as usize, access))) {
         Ok(()) => {}
         Err(_) if row.flags.has(Flags::NO_MANDATORY_KEYS) => found.clear(),
         Err(_) => return error(out, "ERR Invalid arguments specified for command"),

@@ -12,16 +12,27 @@ use super::{
     Flags, Row, options,
     spec::{Access, Begin, Find, KeySpec},
 };
-use crate::traffic::resp::request::Arg;
+use crate::traffic::{resp::request::Arg, route::hash_tag::Tag};
 
 /// Why the keys of a request cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysError {
     /// Too few arguments, a number of keys that is none, a missing word: a node will refuse it with the right error.
     Malformed,
-    /// `SORT … BY pattern` or `GET pattern` reads keys that the request does not name, on whichever node they are. A
-    /// pattern whose hash tag stands before its first `*` names its node and is allowed.
+    /// `SORT … BY pattern` or `GET pattern` reads keys that the request does not name, and [`Patterns`] cannot tell
+    /// where they are.
     ForeignPattern,
+}
+
+/// Where the keys lie that a pattern of `SORT` makes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patterns {
+    /// All on one node, the only one.
+    Together,
+    /// Where the pattern's hash tag says, if it stands whole before the first `*`: then it is the same in all of them.
+    Tagged(Tag),
+    /// Nobody knows.
+    Anywhere,
 }
 
 /// How a row's keys are found.
@@ -107,7 +118,7 @@ impl Words for [&[u8]] {
 
 /// Pushes the argument indices of all keys of a request to `row`'s command.
 #[inline]
-pub(super) fn find(row: &Row, words: &Args<'_>, out: &mut Vec<u32>) -> Result<(), KeysError> {
+pub(super) fn find(row: &Row, words: &Args<'_>, patterns: Patterns, out: &mut Vec<u32>) -> Result<(), KeysError> {
     match row.finder {
         Finder::None => Ok(()),
         Finder::One(index) if (index as usize) < words.count() => {
@@ -116,7 +127,7 @@ pub(super) fn find(row: &Row, words: &Args<'_>, out: &mut Vec<u32>) -> Result<()
         }
         _ => {
             let before = out.len();
-            let found = walk(row, words, true, &mut |index, _| out.push(index));
+            let found = walk(row, words, Some(patterns), &mut |index, _| out.push(index));
             if found.is_err() {
                 out.truncate(before);
             }
@@ -125,12 +136,13 @@ pub(super) fn find(row: &Row, words: &Args<'_>, out: &mut Vec<u32>) -> Result<()
     }
 }
 
-/// Calls `key` with the index and the access of every key. For `routing`, `SORT` patterns that name their node count
-/// as keys, and what certainly is an error is one; else the keys are those that Redis's `COMMAND GETKEYS` tells.
+/// Calls `key` with the index and the access of every key. With `patterns` it is for routing: a `SORT` pattern that names
+/// its node counts as a key, and what certainly is an error is one. Without, the keys are those that Redis's
+/// `COMMAND GETKEYS` tells.
 pub(super) fn walk(
     row: &Row,
     words: &(impl Words + ?Sized),
-    routing: bool,
+    patterns: Option<Patterns>,
     key: &mut impl FnMut(u32, Access),
 ) -> Result<(), KeysError> {
     let access = row.specs.first().map(|spec| spec.access).unwrap_or_default();
@@ -142,7 +154,7 @@ pub(super) fn walk(
             let step = step as usize;
             let (first, last) = span(argc, first as usize, i64::from(last))?;
             // A last group that is cut short (`MSET k v k`) is an error at the node.
-            if routing && step > 1 && row.arity < 0 && last + 1 == argc && !(argc - first).is_multiple_of(step) {
+            if patterns.is_some() && step > 1 && row.arity < 0 && last + 1 == argc && !(argc - first).is_multiple_of(step) {
                 return Err(KeysError::Malformed);
             }
             each(first, last, step, access, key)
@@ -150,7 +162,7 @@ pub(super) fn walk(
         Finder::Specs => row.specs.iter().try_for_each(|spec| by_spec(row, spec, words, key)),
         Finder::Radius => options::radius(row, words, key),
         Finder::Migrate => options::migrate(words, access, key),
-        Finder::Sort => options::sort(row, words, routing, key),
+        Finder::Sort => options::sort(row, words, patterns, key),
         Finder::Streams => options::streams(words, access, key),
     }
 }

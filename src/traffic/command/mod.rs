@@ -30,7 +30,7 @@ pub mod spec;
 pub mod table;
 
 pub use flags::{Acl, Flags};
-pub use keys::KeysError;
+pub use keys::{KeysError, Patterns};
 pub use route::{Gather, Local, Reason, Route, Script, Session, Split, Stepwise};
 pub use row::Row;
 pub use table::{Found, Table};

@@ -6,7 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use super::{
-    KeysError, Row,
+    KeysError, Patterns, Row,
     keys::{Words, each, one, span},
     spec::Access,
 };
@@ -60,7 +60,7 @@ pub(super) fn migrate(
 pub(super) fn sort(
     row: &Row,
     words: &(impl Words + ?Sized),
-    routing: bool,
+    patterns: Option<Patterns>,
     key: &mut impl FnMut(u32, Access),
 ) -> Result<(), KeysError> {
     let argc = words.count();
@@ -74,7 +74,9 @@ pub(super) fn sort(
             at += 2;
         } else if word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get") {
             at += 1;
-            if routing && at < argc && names_a_key(words.word(at))? {
+            if let (Some(patterns), true) = (patterns, at < argc)
+                && names_a_key(words.word(at), patterns)?
+            {
                 one(argc, at, access(1), key)?;
             }
         } else if word.eq_ignore_ascii_case(b"store") && at + 1 < argc {
@@ -86,18 +88,18 @@ pub(super) fn sort(
     store.map_or(Ok(()), |store| one(argc, store, access(2), key))
 }
 
-/// Whether a `SORT` pattern makes names of keys: without a `*` it does not (`GET #`, `BY nosort`); with one it does,
-/// and only a hash tag before the `*` tells where all of them are.
-fn names_a_key(pattern: &[u8]) -> Result<bool, KeysError> {
+/// Whether a `SORT` pattern must count as a key: without a `*` it makes up no names (`GET #`, `BY nosort`), and where
+/// there is one node all are there.
+fn names_a_key(pattern: &[u8], patterns: Patterns) -> Result<bool, KeysError> {
     let Some(star) = pattern.iter().position(|byte| *byte == b'*') else {
         return Ok(false);
     };
-    let before = &pattern[..star];
-    let tagged = before.iter().position(|byte| *byte == b'{').is_some_and(|open| {
-        let rest = &before[open + 1..];
-        rest.iter().position(|byte| *byte == b'}').is_some_and(|len| len > 0)
-    });
-    if tagged { Ok(true) } else { Err(KeysError::ForeignPattern) }
+    match patterns {
+        Patterns::Together => Ok(false),
+        // What `*` stands for comes behind the tag and does not change it.
+        Patterns::Tagged(tag) if tag.of(&pattern[..star]).len() < star => Ok(true),
+        Patterns::Tagged(_) | Patterns::Anywhere => Err(KeysError::ForeignPattern),
+    }
 }
 
 /// The options of `XREAD` and `XREADGROUP`: where `STREAMS` stands, and whether `BLOCK` comes before it.

@@ -6,7 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use super::{
-    Acl, Flags, KeysError, Route,
+    Acl, Flags, KeysError, Patterns, Route,
     keys::{self, Finder},
     options,
     spec::KeySpec,
@@ -94,9 +94,16 @@ impl Row {
     ///
     /// # Errors
     /// [`KeysError::Malformed`]: they cannot be found, and the node will say why; send it to any one.
-    /// [`KeysError::ForeignPattern`]: it would read keys whose names are not in the request.
-    pub fn find_keys(&self, args: &[Arg], request: &[u8], out: &mut Vec<u32>) -> Result<(), KeysError> {
-        keys::find(self, &keys::Args { args, request }, out)
+    /// [`KeysError::ForeignPattern`]: it would read keys whose names are not in the request, and `patterns` cannot tell on
+    /// which node.
+    pub fn find_keys(
+        &self,
+        args: &[Arg],
+        request: &[u8],
+        patterns: Patterns,
+        out: &mut Vec<u32>,
+    ) -> Result<(), KeysError> {
+        keys::find(self, &keys::Args { args, request }, patterns, out)
     }
 
     /// Whether this request may wait for data: a blocking command, except `XREAD` and `XREADGROUP` without `BLOCK`.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::traffic::{
     client::{ClientKey, Modes, Reply},
-    command::{Gather, KeysError, Row, Split},
+    command::{Gather, KeysError, Patterns, Row, Split},
     merge::{self, Aggregate, Context, Kind, State as PartState},
     pipe::{Entry, Owner, Pipe, PipeId, State},
     refusal::Refusal,
@@ -51,7 +51,7 @@ impl Core {
     pub(super) fn node_of(&mut self, client: ClientKey, request: Request<'_>, row: &Row) -> Option<NodeId> {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
-        let found = row.find_keys(request.args, request.bytes, &mut keys);
+        let found = row.find_keys(request.args, request.bytes, self.patterns(), &mut keys);
         let owner = found.map(|()| self.owner_of_all(request, &keys));
         if keys.capacity() > 16 << 10 {
             keys = Vec::new();
@@ -75,6 +75,15 @@ impl Core {
             self.refuse(client, &Refusal::NoNode);
         }
         node
+    }
+
+    /// Where the keys lie that a pattern of SORT makes up.
+    pub(super) fn patterns(&self) -> Patterns {
+        let topology = &self.snapshot.topology;
+        if topology.nodes.len() == 1 {
+            return Patterns::Together;
+        }
+        topology.ring.tag().map_or(Patterns::Anywhere, Patterns::Tagged)
     }
 
     /// The node that owns all `keys` (argument indices); `None`: there are no keys. Else two keys of different nodes.

@@ -158,6 +158,16 @@ impl Ring {
         matches!(self.spread, Spread::Random(_))
     }
 
+    /// The bytes that enclose what alone decides a key's node; `None`: keys of one tag may lie apart.
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
+        match &self.spread {
+            Spread::Xxh3(_) => Some(Tag::BRACES),
+            Spread::Ketama(_, hashing) | Spread::Modula(_, hashing) => hashing.tag,
+            Spread::Random(_) => None,
+        }
+    }
+
     /// Each node's part of all keys; they add up to 1. It tells of keys whose hashes are spread evenly.
     #[must_use]
     pub fn shares(&self) -> &[f64] {

@@ -4,6 +4,8 @@
 use super::*;
 use crate::traffic::command::{Found, Table};
 
+const BRACES: Patterns = Patterns::Tagged(Tag::BRACES);
+
 /// `request => argument indices`, or the error.
 const CASES: &str = "
     get k                                           => 1
@@ -144,7 +146,7 @@ fn keys_are_found() {
         let (text, expected) = case.split_once("=>").unwrap();
         let (args, request) = scanned(text);
         let mut out = vec![77];
-        let found = row(&table, &args, &request).find_keys(&args, &request, &mut out);
+        let found = row(&table, &args, &request).find_keys(&args, &request, BRACES, &mut out);
         assert_eq!(out.remove(0), 77, "what was there before stays: {case}");
         let found = match found {
             Ok(()) => out.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
@@ -154,6 +156,24 @@ fn keys_are_found() {
         assert!(found.starts_with(['m', 'f']) <= out.is_empty(), "an error leaves nothing behind: {case}");
         assert_eq!(found, expected.trim(), "{case}");
     }
+}
+
+/// What the ring says about a pattern decides, not the pattern alone.
+#[test]
+fn patterns_of_sort_go_where_their_keys_are() {
+    let table = Table::builtin();
+    let keys = |text: &str, patterns: Patterns| {
+        let (args, request) = scanned(text);
+        let mut out = Vec::new();
+        row(&table, &args, &request).find_keys(&args, &request, patterns, &mut out).map(|()| out)
+    };
+    let bars = Patterns::Tagged(Tag { open: b'|', close: b'|' });
+    assert_eq!(keys("sort k by w* get o*->n store d", Patterns::Together), Ok(vec![1, 7]), "one node has them all");
+    assert_eq!(keys("sort |t|k by |t|w*", bars), Ok(vec![1, 3]));
+    assert_eq!(keys("sort |t|k by |*|", bars), Err(KeysError::ForeignPattern), "the tag is not whole");
+    assert_eq!(keys("sort {t}k by {t}w*", bars), Err(KeysError::ForeignPattern), "braces are no tag here");
+    assert_eq!(keys("sort {t}k by {t}w*", Patterns::Anywhere), Err(KeysError::ForeignPattern));
+    assert_eq!(keys("sort k by nosort get #", Patterns::Anywhere), Ok(vec![1]), "no names are made up");
 }
 
 #[test]
@@ -233,7 +253,7 @@ fn any_arguments_are_answered() {
             }
             let (args, request) = scanned(&text);
             out.clear();
-            let found = row.find_keys(&args, &request, &mut out);
+            let found = row.find_keys(&args, &request, BRACES, &mut out);
             assert!(out.iter().all(|index| (1..args.len()).contains(&(*index as usize))), "{text}: {out:?}");
             assert!(found.is_ok() || out.is_empty(), "{text}");
             assert!(!row.blocks(&args, &request) || row.flags.has(Flags::BLOCKING), "{text}");

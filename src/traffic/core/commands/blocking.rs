@@ -46,7 +46,7 @@ impl Core {
             return Taken::Later;
         }
         let mut keys = Vec::new();
-        match row.find_keys(request.args, request.bytes, &mut keys) {
+        match row.find_keys(request.args, request.bytes, self.patterns(), &mut keys) {
             Ok(()) => {}
             // It cannot block: the node says what is wrong with it.
             Err(KeysError::Malformed | KeysError::ForeignPattern) => return self.any(key, request, row),

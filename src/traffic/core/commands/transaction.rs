@@ -188,7 +188,7 @@ impl Core {
     fn share_of_keys(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Share> {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
-        let share = match row.find_keys(request.args, request.bytes, &mut keys) {
+        let share = match row.find_keys(request.args, request.bytes, self.patterns(), &mut keys) {
             Ok(()) => match self.home_of(key, request, &keys) {
                 Ok(home) => {
                     if let (Some(home), Some(transaction)) = (home, self.queueing(key)) {

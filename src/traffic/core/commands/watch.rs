@@ -37,7 +37,7 @@ impl Core {
             return Taken::Later;
         }
         let mut keys = Vec::new();
-        if row.find_keys(request.args, request.bytes, &mut keys).is_err() {
+        if row.find_keys(request.args, request.bytes, self.patterns(), &mut keys).is_err() {
             return self.any(key, request, row);
         }
         let home = match self.home_of(key, request, &keys) {
