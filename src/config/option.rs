@@ -170,6 +170,7 @@ const LIVE: &[&str] = &[
     "pipe.backoff_max",
     "pipe.idle_timeout",
     "slowlog.slower_than",
+    "slowlog.max_len",
     "latency.monitor_threshold",
 ];
 

@@ -47,6 +47,46 @@ fn an_entry_has_the_fields_of_redis_and_says_where_the_time_went() {
     assert_eq!(client.value("SLOWLOG GET").list()[0].list()[0].number(), 2, "numbers go on");
 }
 
+/// As in Redis, the log begins with the command that lowers the threshold.
+#[test]
+fn redis_s_parameters_set_what_is_logged_here_and_at_the_nodes() {
+    let cluster = Cluster::start();
+    let (mut client, mut other) = (cluster.client(), cluster.client());
+    let parameter =
+        |client: &mut Client, name: &str| client.value(&format!("CONFIG GET {name}")).get(name).unwrap().text();
+    assert_eq!(parameter(&mut client, "slowlog-log-slower-than"), "10000");
+    client.expect("CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 2", "+OK\r\n");
+    let begin = arguments(&mut client).pop().unwrap();
+    assert_eq!(begin[..4], ["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
+    for node in &cluster.nodes {
+        assert_eq!(parameter(&mut node.client(), "slowlog-log-slower-than"), "0");
+    }
+    for number in 0..3 {
+        other.ask(&format!("GET {number}"));
+    }
+    let shown: Vec<String> = arguments(&mut other).into_iter().map(|args| args[..2].join(" ")).collect();
+    assert_eq!(shown, ["GET 2", "GET 1"], "two are kept");
+    assert_eq!(parameter(&mut other, "slowlog-max-len"), "2");
+    other.expect("CONFIG SET slowlog-log-slower-than -1 latency-monitor-threshold 7", "+OK\r\n");
+    assert_eq!(parameter(&mut client, "slowlog-log-slower-than"), "-1");
+    assert_eq!(parameter(&mut client, "latency-monitor-threshold"), "7");
+    assert_eq!(parameter(&mut client, "circlet.slowlog.slower_than"), "off");
+    client.expect("SLOWLOG RESET", "+OK\r\n");
+    client.ask("GET 1");
+    client.expect("SLOWLOG LEN", ":0\r\n");
+    // Refused by the nodes or here: both stay as they were.
+    for line in [
+        "CONFIG SET slowlog-max-len x",
+        "CONFIG SET slowlog-max-len 5 maxmemory x",
+        "CONFIG SET slowlog-max-len 9999999",
+    ] {
+        let reply = client.ask(line);
+        assert!(reply.starts_with("-ERR CONFIG SET failed"), "{line}: {reply}");
+        assert_eq!(parameter(&mut client, "slowlog-max-len"), "2", "{line}");
+        assert_eq!(parameter(&mut cluster.nodes[0].client(), "slowlog-max-len"), "2", "{line}");
+    }
+}
+
 #[test]
 fn reads_writes_and_splits_are_shown_with_the_cuts_of_redis_and_no_password() {
     let plain = Redis::with(&["--slowlog-log-slower-than", "0"]);

@@ -154,7 +154,12 @@ pub(super) fn walk(
             let step = step as usize;
             let (first, last) = span(argc, first as usize, i64::from(last))?;
             // A last group that is cut short (`MSET k v k`) is an error at the node.
-            if patterns.is_some() && step > 1 && row.arity < 0 && last + 1 == argc && !(argc - first).is_multiple_of(step) {
+            if patterns.is_some()
+                && step > 1
+                && row.arity < 0
+                && last + 1 == argc
+                && !(argc - first).is_multiple_of(step)
+            {
                 return Err(KeysError::Malformed);
             }
             each(first, last, step, access, key)

@@ -1,7 +1,7 @@
 //! Commands that ask the nodes several times: the replies of a round decide what is asked in the next.
 //!
 //! ```text
-//!  CONFIG SET   read the old values ─► set ─► all did: Answer | some did: put the old values back ─► Answer
+//!  CONFIG SET   read the old values ─► set here, then there ─► all did: Answer | some did: put all back ─► Answer
 //!  SWAPDB                              swap ─► all did: Answer | some did: swap again where it was done ─► Answer
 //!  DEBUG        do all nodes allow it? ─► do it ─► Answer
 //!  CLUSTER GETKEYSINSLOT   scan ─► scan on … ─► Answer
@@ -43,7 +43,7 @@ pub struct Question {
 pub enum Next {
     /// Another round, of at least one question.
     Ask(Vec<Question>),
-    /// Change these options of Circlet, then [`Steps::changed`].
+    /// Change these options of Circlet, then [`Steps::changed`], which ends it or asks again.
     Change(Vec<(String, String)>),
     /// The reply; it is over.
     Answer(Vec<u8>),

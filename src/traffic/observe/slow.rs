@@ -48,13 +48,22 @@ impl SlowLog {
         Self { max_len, next_id: 0, entries: VecDeque::new() }
     }
 
+    /// Keeps `max_len` from now on; the oldest go if there are more.
+    pub fn keep(&mut self, max_len: usize) {
+        self.max_len = max_len;
+        self.cut();
+    }
+
     /// Adds one; the oldest makes room.
     pub fn push(&mut self, slow: Slow) {
         self.entries.push_back((self.next_id, slow));
         self.next_id += 1;
-        while self.entries.len() > self.max_len {
-            self.entries.pop_front();
-        }
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        let too_many = self.entries.len().saturating_sub(self.max_len);
+        self.entries.drain(..too_many);
     }
 
     /// The newest `count`, newest first, each with its number.

@@ -1,7 +1,8 @@
 //! CONFIG: the nodes' parameters as one, and Circlet's own options beside them under `circlet.`.
 //!
 //! GET shows the parameters of a node and the options that match; SET sets parameters on every node and options here, all
-//! or none ([`ConfigSet`]). Parameters by which Circlet would lose its nodes are refused. Pure.
+//! or none ([`ConfigSet`]). Parameters by which Circlet would lose its nodes are refused; those about what Circlet does
+//! itself (SLOWLOG, LATENCY) set its own options too ([`FOLLOWED`]). Pure.
 
 use std::sync::Arc;
 
@@ -33,6 +34,40 @@ const PER_NODE: &[(&str, &str)] = &[
     ("bind", "each node has its own, where Circlet looks for it"),
 ];
 
+/// Parameters that mean for Circlet what they mean for a node, and the options that follow them.
+const FOLLOWED: &[Followed] = &[
+    Followed {
+        parameter: "slowlog-log-slower-than",
+        option: "slowlog.slower_than",
+        text: |us| if us < 0 { "off".to_owned() } else { format!("{us}us") },
+        value: |settings| settings.slow.slower_than.map_or("-1".to_owned(), |time| time.as_micros().to_string()),
+    },
+    Followed {
+        parameter: "slowlog-max-len",
+        option: "slowlog.max_len",
+        text: |count| count.to_string(),
+        value: |settings| settings.slow.max_len.to_string(),
+    },
+    Followed {
+        parameter: "latency-monitor-threshold",
+        option: "latency.monitor_threshold",
+        text: |ms| if ms == 0 { "off".to_owned() } else { format!("{ms}ms") },
+        value: |settings| settings.slow.monitor_threshold.map_or("0".to_owned(), |time| time.as_millis().to_string()),
+    },
+];
+
+/// A parameter of Redis that Circlet follows.
+struct Followed {
+    /// Its name, in small letters.
+    parameter: &'static str,
+    /// Circlet's option.
+    option: &'static str,
+    /// The option's text for a value of the parameter.
+    text: fn(i64) -> String,
+    /// The value of the parameter that the option has now.
+    value: fn(&Settings) -> String,
+}
+
 impl Core {
     /// `CONFIG GET pattern …`
     pub(in crate::traffic::core) fn config_get(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Taken {
@@ -48,7 +83,8 @@ impl Core {
         }
         let Some(node) = self.any_live_node() else { return self.any(key, request, row) };
         let questions = vec![Question { node, request: request.bytes.to_vec() }];
-        self.begin_steps(key, (Steps::ConfigGet(ConfigGet { own }), questions), false)
+        let followed = FOLLOWED.iter().map(|one| (one.parameter, (one.value)(&self.settings))).collect();
+        self.begin_steps(key, (Steps::ConfigGet(ConfigGet { own, followed }), questions), false)
     }
 
     /// Circlet's options that match one of the patterns, with the prefix.
@@ -70,7 +106,10 @@ impl Core {
             let (name, value) = (request.arg(at), request.arg(at + 1));
             match own_name(name) {
                 Some(own_name) => own.push((own_name, String::from_utf8_lossy(value).into_owned())),
-                None => pairs.push((name.to_vec(), value.to_vec())),
+                None => {
+                    own.extend(follow(name, value));
+                    pairs.push((name.to_vec(), value.to_vec()));
+                }
             }
         }
         if let Err(text) = self.may_set(&pairs, &own) {
@@ -78,7 +117,9 @@ impl Core {
             return Taken::Yes;
         }
         if !pairs.is_empty() {
-            let (steps, questions) = ConfigSet::begin(pairs, own, self.is_local(key), self.nodes());
+            let mut old = self.options.rows();
+            old.retain(|(name, _)| own.iter().any(|(other, _)| other == name));
+            let (steps, questions) = ConfigSet::begin(pairs, (own, old), self.is_local(key), self.nodes());
             return self.begin_steps(key, (Steps::ConfigSet(steps), questions), true);
         }
         match self.change_options(&own) {
@@ -117,6 +158,7 @@ impl Core {
     pub(in crate::traffic::core) fn set_settings(&mut self, settings: Arc<Settings>) {
         if settings.revision > self.settings.revision {
             self.registry.set_max_sessions(settings.session.max_sessions);
+            self.journal.slow().keep(settings.slow.max_len);
             self.settings = settings;
             self.settings_changed();
         }
@@ -150,6 +192,13 @@ impl Core {
             Err(_) => true,
         }
     }
+}
+
+/// What Circlet sets itself when a parameter of the nodes is set. What is no number the nodes will refuse.
+fn follow(name: &[u8], value: &[u8]) -> Option<(String, String)> {
+    let one = FOLLOWED.iter().find(|one| name.eq_ignore_ascii_case(one.parameter.as_bytes()))?;
+    let number: i64 = str::from_utf8(value).ok()?.parse().ok()?;
+    Some((one.option.to_owned(), (one.text)(number)))
 }
 
 /// The name of an option of Circlet without its prefix.

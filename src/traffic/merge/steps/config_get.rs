@@ -1,7 +1,8 @@
 //! `CONFIG GET`: the parameters of one node, and Circlet's own options under `circlet.`.
 //!
 //! The nodes are taken to be set alike, as CONFIG SET leaves them; where they differ it is the first node that is up whose
-//! values are shown. Passwords of nodes are shown to nobody: they are what Circlet logs in with. Pure.
+//! values are shown; where Circlet does itself what a parameter is about (SLOWLOG, LATENCY), Circlet's value. Passwords
+//! of nodes are shown to nobody: they are what Circlet logs in with. Pure.
 
 use super::{Next, error_of, first_failed, pairs};
 use crate::traffic::{
@@ -17,6 +18,8 @@ const SECRETS: [&str; 4] = ["requirepass", "masterauth", "tls-key-file-pass", "t
 pub struct ConfigGet {
     /// Circlet's own options that were asked for, and their values.
     pub own: Vec<(String, String)>,
+    /// Parameters that Circlet follows itself, and its values: shown instead of the node's.
+    pub followed: Vec<(&'static str, String)>,
 }
 
 impl ConfigGet {
@@ -28,6 +31,10 @@ impl ConfigGet {
         for (name, value) in &mut rows {
             if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes())) {
                 *value = b"";
+            }
+            if let Some((_, own)) = self.followed.iter().find(|(other, _)| name.eq_ignore_ascii_case(other.as_bytes()))
+            {
+                *value = own.as_bytes();
             }
         }
         rows.extend(self.own.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));

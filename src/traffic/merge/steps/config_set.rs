@@ -1,10 +1,12 @@
 //! `CONFIG SET` on all nodes and of Circlet's own options: all of it, or an error and everything as it was.
 //!
 //! ```text
-//!  Reading ─► Setting ─► all did ─► Change (Circlet's own) ─► Answer
-//!                │                      │ could not
-//!                └── some did ──────────┴─► PuttingBack ─► Answer (an error)
+//!  Reading ─► Change (Circlet's own) ─► Setting ─► all did ─► Answer
+//!                                         │
+//!                                         └─ some did ─► PuttingBack ─► Change (as it was) ─► Answer (an error)
 //! ```
+//! Circlet's own come first: they can surely be put back, and a lower `slowlog-log-slower-than` logs, as in Redis, already
+//! the command that sets it.
 //! A node sets several parameters together or none, so what is put back is a node's whole set. A node that did not answer
 //! may have set them: it is put back too, if it can be reached. Pure.
 
@@ -30,28 +32,35 @@ enum Phase {
 /// A name and a value.
 type Pair = (Vec<u8>, Vec<u8>);
 
+/// Options of Circlet and their values.
+type Options = Vec<(String, String)>;
+
 /// `CONFIG SET` under way.
 #[derive(Debug)]
 pub struct ConfigSet {
     phase: Phase,
     /// What the nodes are to set.
     pairs: Vec<Pair>,
-    /// What Circlet itself is to set.
-    own: Vec<(String, String)>,
+    /// What Circlet itself is to set; what is to be put back once it is set.
+    own: Options,
+    /// What Circlet itself had before.
+    old_own: Options,
     /// The client is on this machine.
     local: bool,
     /// What each node had before.
     old: Vec<(NodeId, Vec<Pair>)>,
     /// Who failed, and its error line without its end.
     failed: Option<(NodeId, Vec<u8>)>,
+    /// The reply, once it only waits for Circlet's own options.
+    answer: Option<Vec<u8>>,
 }
 
 impl ConfigSet {
-    /// The first round, at `nodes`; at least one of `pairs`.
+    /// The first round, at `nodes`; at least one of `pairs`. Circlet's own options come with the values they had before.
     #[must_use]
     pub fn begin(
         pairs: Vec<Pair>,
-        own: Vec<(String, String)>,
+        (own, old_own): (Options, Options),
         local: bool,
         nodes: impl Iterator<Item = NodeId>,
     ) -> (Self, Vec<Question>) {
@@ -65,7 +74,8 @@ impl ConfigSet {
         }
         let read = request(&words);
         let questions = nodes.map(|node| Question { node, request: read.clone() }).collect();
-        (Self { phase: Phase::Reading, pairs, own, local, old: Vec::new(), failed: None }, questions)
+        let old = Vec::new();
+        (Self { phase: Phase::Reading, pairs, own, old_own, local, old, failed: None, answer: None }, questions)
     }
 
     pub(super) fn sets(&self) -> bool {
@@ -100,9 +110,14 @@ impl ConfigSet {
             let old = values.iter().filter(|(name, _)| *name != PROTECTION);
             self.old.push((part.node, old.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()));
         }
+        if self.own.is_empty() { self.ask_all() } else { Next::Change(self.own.clone()) }
+    }
+
+    /// Asks every node to set it.
+    fn ask_all(&mut self) -> Next {
         self.phase = Phase::Setting;
         let set = set_request(&self.pairs);
-        Next::Ask(round.parts.iter().map(|part| Question { node: part.node, request: set.clone() }).collect())
+        Next::Ask(self.old.iter().map(|(node, _)| Question { node: *node, request: set.clone() }).collect())
     }
 
     fn names(&self, word: &str) -> bool {
@@ -111,11 +126,10 @@ impl ConfigSet {
 
     fn set(&mut self, round: &Aggregate, cx: &Context<'_>) -> Next {
         let Some(failed) = first_failed(round) else {
-            let own = std::mem::take(&mut self.own);
-            return if own.is_empty() { Next::Answer(ok()) } else { Next::Change(own) };
+            return Next::Answer(ok());
         };
         if all_refuse_alike(round) {
-            return Next::Answer(round.bytes(failed).to_vec());
+            return self.give_up(round.bytes(failed).to_vec());
         }
         self.failed = Some((failed.node, error_of(round, failed, cx, "").trim_ascii_end().to_vec()));
         let refused = |node: NodeId| {
@@ -130,23 +144,30 @@ impl ConfigSet {
         let back = self.old.iter().filter(|(node, old)| !unchanged(*node) && !old.is_empty());
         let questions: Vec<Question> =
             back.map(|(node, old)| Question { node: *node, request: set_request(old) }).collect();
-        if questions.is_empty() { Next::Answer(self.refusal("; nothing was set")) } else { Next::Ask(questions) }
+        if questions.is_empty() { self.give_up(self.refusal("; nothing was set")) } else { Next::Ask(questions) }
     }
 
-    /// Circlet's own options were changed, or could not be.
+    /// Circlet's own options were changed, or could not be; or they are as they were.
     pub(super) fn changed(&mut self, result: Result<(), String>) -> Next {
-        match result {
-            Ok(()) => Next::Answer(ok()),
-            Err(text) => {
-                self.failed = Some((NodeId(u16::MAX), error(&text).trim_ascii_end().to_vec()));
-                self.ask_back(|_| false)
-            }
+        match (self.answer.take(), result) {
+            (Some(answer), _) => Next::Answer(answer),
+            (None, Ok(())) => self.ask_all(),
+            (None, Err(text)) => Next::Answer(error(&text)),
         }
     }
 
     fn put_back(&mut self, round: &Aggregate, cx: &Context<'_>) -> Next {
         let culprit = self.failed.as_ref().map_or(NodeId(u16::MAX), |(node, _)| *node);
-        Next::Answer(self.refusal(&undone(round, cx, culprit, "put back")))
+        self.give_up(self.refusal(&undone(round, cx, culprit, "put back")))
+    }
+
+    /// Answers with an error, once Circlet's own options are as they were.
+    fn give_up(&mut self, answer: Vec<u8>) -> Next {
+        if self.old_own.is_empty() {
+            return Next::Answer(answer);
+        }
+        self.answer = Some(answer);
+        Next::Change(std::mem::take(&mut self.old_own))
     }
 
     fn refusal(&self, more: &str) -> Vec<u8> {

@@ -70,8 +70,9 @@ fn value(name: &str, value: &str) -> String {
 }
 
 /// CONFIG SET maxmemory 9, after the old values 1, 2 and 3 were read.
-fn set(own: Vec<(String, String)>) -> Steps {
-    let (steps, questions) = ConfigSet::begin(vec![(b"maxmemory".to_vec(), b"9".to_vec())], own, false, nodes());
+fn set() -> Steps {
+    let (steps, questions) =
+        ConfigSet::begin(vec![(b"maxmemory".to_vec(), b"9".to_vec())], Default::default(), false, nodes());
     assert_eq!(words(&questions), all("CONFIG GET maxmemory"));
     let mut steps = Steps::ConfigSet(steps);
     assert!(steps.only_reads() && steps.outlives_client());
@@ -84,12 +85,12 @@ fn set(own: Vec<(String, String)>) -> Steps {
 
 #[test]
 fn a_parameter_is_read_then_set_on_every_node() {
-    assert_eq!(answer(round(&mut set(Vec::new()), &[0, 1, 2], &[Ok(OK); 3])), OK);
+    assert_eq!(answer(round(&mut set(), &[0, 1, 2], &[Ok(OK); 3])), OK);
 }
 
 #[test]
 fn nothing_is_set_unless_every_old_value_is_known() {
-    let (steps, _) = ConfigSet::begin(vec![(b"maxmemory".to_vec(), b"9".to_vec())], Vec::new(), false, nodes());
+    let (steps, _) = ConfigSet::begin(vec![(b"maxmemory".to_vec(), b"9".to_vec())], Default::default(), false, nodes());
     let old = value("maxmemory", "1");
     let next = round(&mut Steps::ConfigSet(steps), &[0, 1, 2], &[Ok(&old), Err(DOWN), Ok(&old)]);
     assert_eq!(answer(next), format!("{}; nothing was set\r\n", DOWN.trim_end()));
@@ -97,7 +98,7 @@ fn nothing_is_set_unless_every_old_value_is_known() {
 
 #[test]
 fn a_node_that_refuses_has_the_others_put_back_to_what_each_had() {
-    let mut steps = set(Vec::new());
+    let mut steps = set();
     let refused = "-ERR CONFIG SET failed - too much\r\n";
     let next = round(&mut steps, &[0, 1, 2], &[Ok(OK), Ok(refused), Ok(OK)]);
     assert_eq!(asked(&next), [(0, "CONFIG SET maxmemory 1".to_owned()), (2, "CONFIG SET maxmemory 3".to_owned())]);
@@ -107,7 +108,7 @@ fn a_node_that_refuses_has_the_others_put_back_to_what_each_had() {
 
 #[test]
 fn a_node_that_may_have_set_it_is_put_back_too_and_what_could_not_be_is_told() {
-    let mut steps = set(Vec::new());
+    let mut steps = set();
     let lost = "-OUTCOMEUNKNOWN node b: lost\r\n";
     let next = round(&mut steps, &[0, 1, 2], &[Ok(OK), Err(lost), Ok(OK)]);
     assert_eq!(asked(&next).iter().map(|(node, _)| *node).collect::<Vec<_>>(), [0, 1, 2]);
@@ -118,28 +119,50 @@ fn a_node_that_may_have_set_it_is_put_back_too_and_what_could_not_be_is_told() {
 #[test]
 fn what_every_node_refuses_is_redis_s_own_text() {
     let refused = "-ERR Unknown option or number of arguments for CONFIG SET - 'x'\r\n";
-    assert_eq!(answer(round(&mut set(Vec::new()), &[0, 1, 2], &[Ok(refused); 3])), refused);
+    assert_eq!(answer(round(&mut set(), &[0, 1, 2], &[Ok(refused); 3])), refused);
 }
 
 #[test]
-fn circlets_own_options_come_last_and_take_the_nodes_back_with_them() {
-    let own = vec![("session.max_pending".to_owned(), "7".to_owned())];
-    let mut steps = set(own.clone());
-    assert_eq!(round(&mut steps, &[0, 1, 2], &[Ok(OK); 3]), Next::Change(own.clone()));
-    assert_eq!(answer(steps.changed(Ok(()))), OK);
-    let mut steps = set(own);
-    round(&mut steps, &[0, 1, 2], &[Ok(OK); 3]);
-    let next = steps.changed(Err("ERR CONFIG SET failed".to_owned()));
-    assert_eq!(asked(&next).len(), 3);
-    let next = round(&mut steps, &[0, 1, 2], &[Ok(OK); 3]);
-    assert_eq!(answer(next), "-ERR CONFIG SET failed; the other nodes were put back\r\n");
+fn circlets_own_options_come_first_and_are_put_back_with_the_nodes() {
+    let (own, old) = (vec![("a".to_owned(), "7".to_owned())], vec![("a".to_owned(), "1".to_owned())]);
+    let begin = || {
+        Steps::ConfigSet(
+            ConfigSet::begin(vec![(b"maxmemory".to_vec(), b"5".to_vec())], (own.clone(), old.clone()), true, nodes()).0,
+        )
+    };
+    let before = value("maxmemory", "1");
+    let read = |steps: &mut Steps| round(steps, &[0, 1, 2], &[Ok(before.as_str()); 3]);
+    let refused = "-ERR no\r\n";
+
+    let mut steps = begin();
+    assert_eq!(read(&mut steps), Next::Change(own.clone()));
+    assert_eq!(asked(&steps.changed(Ok(()))), all("CONFIG SET maxmemory 5"));
+    assert_eq!(answer(round(&mut steps, &[0, 1, 2], &[Ok(OK); 3])), OK);
+
+    let mut steps = begin();
+    read(&mut steps);
+    assert_eq!(answer(steps.changed(Err("ERR CONFIG SET failed".to_owned()))), "-ERR CONFIG SET failed\r\n");
+
+    let mut steps = begin();
+    read(&mut steps);
+    steps.changed(Ok(()));
+    assert_eq!(round(&mut steps, &[0, 1, 2], &[Ok(refused); 3]), Next::Change(old.clone()), "nobody did: only here");
+    assert_eq!(answer(steps.changed(Ok(()))), refused);
+
+    let mut steps = begin();
+    read(&mut steps);
+    steps.changed(Ok(()));
+    let next = round(&mut steps, &[0, 1, 2], &[Ok(OK), Ok(refused), Ok(OK)]);
+    assert_eq!(asked(&next).len(), 2);
+    assert_eq!(round(&mut steps, &[0, 2], &[Ok(OK); 2]), Next::Change(old.clone()));
+    assert_eq!(answer(steps.changed(Ok(()))), "-ERR no (node b); the other nodes were put back\r\n");
 }
 
 #[test]
 fn a_protected_parameter_is_not_set_for_a_client_of_another_machine() {
     for (local, protection, refused) in [(false, "local", true), (true, "local", false), (false, "yes", false)] {
         let pairs = vec![(b"dir".to_vec(), b"/x".to_vec())];
-        let (steps, questions) = ConfigSet::begin(pairs, Vec::new(), local, nodes());
+        let (steps, questions) = ConfigSet::begin(pairs, Default::default(), local, nodes());
         assert_eq!(words(&questions), all("CONFIG GET dir enable-protected-configs"));
         let old = format!("*4\r\n{}{}", &value("dir", "/")[4..], &value("enable-protected-configs", protection)[4..]);
         match round(&mut Steps::ConfigSet(steps), &[0, 1, 2], &[Ok(old.as_str()); 3]) {
@@ -153,7 +176,8 @@ fn a_protected_parameter_is_not_set_for_a_client_of_another_machine() {
 
 #[test]
 fn passwords_of_nodes_are_not_shown_and_own_options_stand_behind() {
-    let mut steps = Steps::ConfigGet(ConfigGet { own: vec![("circlet.workers".into(), "2".into())] });
+    let mut steps =
+        Steps::ConfigGet(ConfigGet { own: vec![("circlet.workers".into(), "2".into())], followed: Vec::new() });
     let reply = value("requirepass", "geheim");
     let got = answer(round(&mut steps, &[0], &[Ok(&reply)]));
     assert_eq!(got, "*4\r\n$11\r\nrequirepass\r\n$0\r\n\r\n$15\r\ncirclet.workers\r\n$1\r\n2\r\n");
