@@ -6,7 +6,8 @@ use std::process::ExitCode;
 pub(super) const HELP: &str = "\
 Exit codes:
   0  ended as asked: stopped by a signal, and every request was answered
-  1  could not start: an address is taken, a directory cannot be written, redis-server is missing
+  1  could not start: an address is taken, a directory cannot be written, redis-server is missing,
+     or a running Circlet cannot be asked
   2  wrong flags or configuration; every mistake is listed
   3  stopped by a signal, but clients were cut off: drain_timeout passed, or a second signal came
   4  circlet check --strict: nothing is wrong, but something is risky";

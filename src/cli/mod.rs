@@ -9,6 +9,7 @@ mod check;
 mod dev;
 mod exit;
 mod lifecycle;
+mod remote;
 mod ring;
 mod serve;
 

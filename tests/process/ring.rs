@@ -52,3 +52,49 @@ fn twemproxys_file_has_a_ring_too() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
 }
+
+#[test]
+fn a_running_circlet_tells_the_same_as_its_configuration() {
+    let cluster = Cluster::with(|plan| plan.set("requirepass=hush"));
+    let at = cluster.circlet.address();
+    let dir = Dir::new();
+    let password = dir.write("password", "hush\n").display().to_string();
+    let nodes: Vec<String> =
+        (1..).zip(&cluster.nodes).map(|(n, node)| format!("--node=n{n}={}", node.address())).collect();
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    for rest in [
+        &["user:1", "cart:{user:1}", ""][..],
+        &["--json", "x"],
+        &["--plan", "add n4=127.0.0.1:9,remove n1"],
+        &["--json", "--plan", "remove n2", "k"],
+    ] {
+        let live = run(&[&["ring", "--at", &at, "--password-file", &password], rest].concat());
+        assert_eq!(live.status.code(), Some(0), "{}", complaint(&live));
+        let configured = run(&[&["ring"], &nodes[..], rest].concat());
+        assert_eq!(String::from_utf8_lossy(&live.stdout), String::from_utf8_lossy(&configured.stdout), "{rest:?}");
+    }
+    let keys: Vec<String> = (0..1_200).map(|number| format!("k{number}")).collect();
+    let many: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let live = run(&[&["ring", "--at", &at, "--password-file", &password, "--json"], &many[..]].concat());
+    let told: serde_json::Value = serde_json::from_slice(&live.stdout).unwrap();
+    assert_eq!(told["keys"].as_array().unwrap().len(), 1_200);
+}
+
+#[test]
+fn who_cannot_be_asked_is_told_with_the_cure() {
+    let cluster = Cluster::with(|plan| plan.set("requirepass=hush"));
+    let (at, node) = (cluster.circlet.address(), cluster.nodes[0].address());
+    for (args, code, cure) in [
+        (&["--at", &at][..], 1, "(give --password-file, or set REDISCLI_AUTH)"),
+        (&["--at", &node], 1, "a Redis, or an older Circlet, serves there"),
+        (&["--at", "127.0.0.1:1"], 1, "does a Circlet serve there?"),
+        (&["--at", "nowhere"], 1, "write host:port"),
+        (&["--at", &at, "--password-file", "/nosuch"], 1, "/nosuch cannot be read"),
+        (&["--at", &at, "--node", "a=127.0.0.1:1"], 2, "cannot be used with"),
+        (&["--password-file", "x"], 2, "--at <ADDRESS>"),
+    ] {
+        let output = run(&[&["ring"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(complaint(&output).contains(cure), "{args:?}: {}", complaint(&output));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod acl;
 mod blocking;
+mod circlet;
 mod clients;
 mod commands;
 mod config;

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!  FILE, flags ──► Config ──► Ring ──► shares, keys' ways, plan ──► Report ──► text or JSON
+//!  --at ADDRESS ─► a running Circlet's CIRCLET RING and WHERE ──► plan ──┘
 //! ```
-//! Nothing is started, no node is asked: what is told holds for every Circlet with this configuration. Io: reads the files.
+//! Nothing is started, no node is asked: what is told holds for every Circlet with this configuration, or is the word of the
+//! one that runs. Io: reads the files, or asks that one.
 
+mod live;
 mod plan;
 mod report;
 
@@ -22,8 +25,26 @@ Examples:
   circlet ring --config circlet.toml user:1 'cart:{user:1}'
   circlet ring --config circlet.toml --plan 'add cache-d=10.0.0.4:6379*2,remove cache-a'
   circlet ring --twemproxy-config nutcracker.yml --pool alpha --json user:1
+  circlet ring --at 127.0.0.1:6380 user:1
+  circlet ring --at unix:/run/circlet.sock --password-file secret --json
 
-Exit codes: 0 told; 2 wrong flags, configuration or plan.";
+Exit codes: 0 told; 1 the running Circlet cannot be asked; 2 wrong flags, configuration or plan.";
+
+/// Flags that say what is configured, which a running Circlet knows itself.
+const OWN_CONFIGURATION: [&str; 12] = [
+    "config",
+    "twemproxy_config",
+    "pool",
+    "listen",
+    "node",
+    "state",
+    "admin",
+    "workers",
+    "log",
+    "log_format",
+    "requirepass_file",
+    "set",
+];
 
 /// Flags of `circlet ring`.
 #[derive(Args, Debug)]
@@ -41,6 +62,12 @@ pub(super) struct Flags {
     /// Which pool of twemproxy's file; needed if it has several.
     #[arg(long, value_name = "NAME", requires = "twemproxy_config")]
     pool: Option<String>,
+    /// Ask the Circlet that runs there: host:port or unix:/path. Its word goes for ring and keys.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = OWN_CONFIGURATION)]
+    at: Option<String>,
+    /// File with the password that it wants; without it, the environment's REDISCLI_AUTH, as for redis-cli.
+    #[arg(long, value_name = "FILE", requires = "at")]
+    password_file: Option<PathBuf>,
     /// What would move if the nodes changed: "add NAME=ADDRESS*WEIGHT" and "remove NAME", separated by commas.
     #[arg(long, value_name = "CHANGES")]
     plan: Option<String>,
@@ -53,32 +80,39 @@ pub(super) struct Flags {
 
 /// Tells about the ring.
 pub(super) fn run(flags: Flags) -> Exit {
-    let Flags { keys, config, twemproxy_config, pool, plan, json, deployment } = flags;
+    let Flags { keys, config, twemproxy_config, pool, at, password_file, plan, json, deployment } = flags;
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+    if let Some(at) = at {
+        return match live::ask(&at, password_file.as_deref(), &keys) {
+            Ok(live) => print(Report::told(&live.config, &live.ring, live.ways, plan.as_deref()), json),
+            Err(text) => {
+                complain(text);
+                Exit::NotStarted
+            }
+        };
+    }
     let overrides = deployment.into_overrides();
     let loaded: Result<Config, Mistakes> = match twemproxy_config {
         None => config::load(config.as_deref(), &overrides),
         Some(file) => twemproxy::load(&file, pool.as_deref(), &overrides).map(|import| import.config),
     };
-    let config = match loaded {
-        Ok(config) => config,
+    match loaded {
+        Ok(config) => print(Report::of(&config, &keys, plan.as_deref()), json),
         Err(mistakes) => {
             complain(format_args!("the configuration is wrong:\n{mistakes}"));
-            return Exit::Misconfigured;
-        }
-    };
-    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    match Report::of(&config, &keys, plan.as_deref()) {
-        Ok(report) => {
-            if json {
-                say(report.json());
-            } else {
-                say(report.text().trim_end());
-            }
-            Exit::Ended
-        }
-        Err(text) => {
-            complain(text);
             Exit::Misconfigured
         }
     }
+}
+
+fn print(report: Result<Report<'_>, String>, json: bool) -> Exit {
+    match report {
+        Ok(report) if json => say(report.json()),
+        Ok(report) => say(report.text().trim_end()),
+        Err(text) => {
+            complain(text);
+            return Exit::Misconfigured;
+        }
+    }
+    Exit::Ended
 }

@@ -1,109 +1,50 @@
 //! What `circlet ring` tells, as text and as JSON. Pure.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use super::plan::Plan;
 use crate::{
     cli::bars,
     config::{Config, Distribution},
-    traffic::route::{
-        Ring,
-        ring::{Place, Trace},
-    },
+    traffic::route::{Node, Ring, Way, way::Step},
 };
 
 /// Everything that is to be told.
 pub(super) struct Report<'a> {
     config: &'a Config,
     shares: Vec<f64>,
-    keys: Vec<(&'a [u8], Trace<'a>)>,
+    ways: Vec<Way>,
     plan: Option<Plan>,
 }
 
 impl<'a> Report<'a> {
     /// Looks up the keys and thinks the plan through; an `Err` is what is wrong in the plan.
-    pub(super) fn of(config: &'a Config, keys: &[&'a [u8]], plan: Option<&str>) -> Result<Self, String> {
-        let ring: Ring = config.ring().map_err(|error| error.to_string())?;
-        let plan = plan.map(|changes| Plan::of(config, &ring, changes)).transpose()?;
-        let keys = keys.iter().map(|&key| (key, ring.trace(key))).collect();
-        Ok(Self { config, shares: ring.shares().to_vec(), keys, plan })
+    pub(super) fn of(config: &'a Config, keys: &[&[u8]], plan: Option<&str>) -> Result<Self, String> {
+        let ring = config.ring().map_err(|error| error.to_string())?;
+        let ways = keys.iter().map(|key| Way::of(&ring, &config.nodes, key)).collect();
+        Self::told(config, &ring, ways, plan)
+    }
+
+    /// The ways are known; only the plan is thought through.
+    pub(super) fn told(config: &'a Config, ring: &Ring, ways: Vec<Way>, plan: Option<&str>) -> Result<Self, String> {
+        let plan = plan.map(|changes| Plan::of(config, ring, changes)).transpose()?;
+        Ok(Self { config, shares: ring.shares().to_vec(), ways, plan })
     }
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.title());
+        let mut text = format!("{}\n\n", self.config.scheme().title());
         for line in bars::shares(&self.config.nodes, &self.shares).lines() {
             text += &format!("  {line}\n");
         }
-        for (key, trace) in &self.keys {
-            text += "\n";
-            text += &self.way(key, trace);
+        for way in &self.ways {
+            text += &format!("\n{}", told(way));
         }
         if let Some(plan) = &self.plan {
             text += "\n";
             text += &self.planned(plan);
         }
         text
-    }
-
-    fn title(&self) -> String {
-        let hash = self.config.key_hash.name();
-        match self.config.distribution {
-            Distribution::Xxh3 => format!("xxh3, {} points for a weight of 1", self.config.points_per_weight),
-            Distribution::Ketama => format!("ketama over {hash}, as twemproxy"),
-            Distribution::Modula => format!("modula over {hash}, as twemproxy"),
-            Distribution::Random => "random: each key of each request goes to any node".to_owned(),
-        }
-    }
-
-    /// The name of the hash, and the hash in its width.
-    fn hash(&self, hash: u64) -> String {
-        match self.config.distribution {
-            Distribution::Xxh3 => format!("xxh3 0x{hash:016x}"),
-            _ => format!("{} 0x{hash:08x}", self.config.key_hash.name()),
-        }
-    }
-
-    /// The way of one key, line by line.
-    fn way(&self, key: &[u8], trace: &Trace<'_>) -> String {
-        let mut text = format!("{}\n", key.escape_ascii());
-        let mut line = |name: &str, value: String| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {name:<7} {value}");
-        };
-        if trace.place == Place::Any {
-            line("node", "any, and another one next time".to_owned());
-            return text;
-        }
-        if trace.hashed == key {
-            line("hashed", "the whole key, for it has no hash tag".to_owned());
-        } else {
-            line("hashed", format!("{} (its hash tag)", trace.hashed.escape_ascii()));
-        }
-        line("hash", self.hash(trace.hash));
-        match trace.place {
-            Place::Arc(arc) => {
-                let at = if self.config.distribution == Distribution::Xxh3 { trace.hash >> 32 } else { trace.hash };
-                line("point", format!("0x{at:08x}, in the arc from 0x{:08x} to 0x{:08x}", arc.first, arc.last));
-            }
-            Place::Slot { slot, of, .. } => line("slot", format!("{slot}, the remainder by {of}")),
-            Place::Any => {}
-        }
-        if let Some(node) = self.owner(trace) {
-            line("node", format!("{}  {}", node.name, node.address));
-        }
-        text
-    }
-
-    fn owner(&self, trace: &Trace<'_>) -> Option<&crate::traffic::route::Node> {
-        let owner = match trace.place {
-            Place::Arc(arc) => arc.owner,
-            Place::Slot { owner, .. } => owner,
-            Place::Any => return None,
-        };
-        self.config.nodes.get(owner.index())
     }
 
     fn planned(&self, plan: &Plan) -> String {
@@ -127,21 +68,16 @@ impl<'a> Report<'a> {
 
     /// For programs.
     pub(super) fn json(&self) -> String {
-        let nodes = |nodes: &[crate::traffic::route::Node], shares: &[f64]| -> Vec<Value> {
-            let row = |(node, share): (&crate::traffic::route::Node, &f64)| json!({ "name": node.name, "address": node.address.to_string(), "weight": node.weight, "share": share });
+        let nodes = |nodes: &[Node], shares: &[f64]| -> Vec<Value> {
+            let row = |(node, share): (&Node, &f64)| json!({ "name": node.name, "address": node.address.to_string(), "weight": node.weight, "share": share });
             nodes.iter().zip(shares).map(row).collect()
         };
         let mut report = json!({
-            "distribution": match self.config.distribution {
-                Distribution::Xxh3 => "xxh3",
-                Distribution::Ketama => "ketama",
-                Distribution::Modula => "modula",
-                Distribution::Random => "random",
-            },
+            "distribution": self.config.scheme().name(),
             "nodes": nodes(&self.config.nodes, &self.shares),
         });
-        if !self.keys.is_empty() {
-            report["keys"] = self.keys.iter().map(|(key, trace)| self.key_json(key, trace)).collect();
+        if !self.ways.is_empty() {
+            report["keys"] = self.ways.iter().map(key_json).collect();
         }
         if let Some(plan) = &self.plan {
             let moves: Vec<Value> =
@@ -151,25 +87,50 @@ impl<'a> Report<'a> {
         }
         format!("{report:#}")
     }
+}
 
-    /// Bytes that are no text are escaped as in the text for people.
-    fn key_json(&self, key: &[u8], trace: &Trace<'_>) -> Value {
-        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.escape_ascii().to_string(),
-        };
-        let mut row = json!({ "key": text(key), "node": self.owner(trace).map(|node| &node.name) });
-        if trace.place != Place::Any {
-            row["hashed"] = text(trace.hashed).into();
-            row["hash"] = self.hash(trace.hash).into();
+/// The way of one key, line by line.
+fn told(way: &Way) -> String {
+    let mut text = format!("{}\n", way.key.escape_ascii());
+    let mut line = |name: &str, value: &str| text += &format!("  {name:<7} {value}\n");
+    let Some((name, address)) = &way.node else {
+        line("node", &way.why());
+        return text;
+    };
+    line("hashed", &way.hashed_part());
+    line("hash", &way.hash);
+    match way.step {
+        Step::Point { at, first, last } => {
+            line("point", &format!("0x{at:08x}, in the arc from 0x{first:08x} to 0x{last:08x}"));
         }
-        match trace.place {
-            Place::Arc(arc) => row["arc"] = json!({ "first": arc.first, "last": arc.last }),
-            Place::Slot { slot, of, .. } => row["slot"] = json!({ "number": slot, "of": of }),
-            Place::Any => {}
-        }
-        row
+        Step::Slot { slot, of } => line("slot", &format!("{slot}, the remainder by {of}")),
+        Step::Any => {}
     }
+    line("node", &format!("{name}  {address}"));
+    text
+}
+
+/// Bytes that are no text are escaped as in the text for people.
+fn key_json(way: &Way) -> Value {
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.escape_ascii().to_string(),
+    };
+    let (name, address) = way.node.clone().unzip();
+    let mut row = json!({ "key": text(&way.key), "node": name, "address": address, "why": way.why() });
+    if way.step != Step::Any {
+        row["hashed"] = text(&way.hashed).into();
+        row["hash"] = way.hash.clone().into();
+    }
+    match way.step {
+        Step::Point { at, first, last } => {
+            row["point"] = at.into();
+            row["arc"] = json!({ "first": first, "last": last });
+        }
+        Step::Slot { slot, of } => row["slot"] = json!({ "number": slot, "of": of }),
+        Step::Any => {}
+    }
+    row
 }
 
 #[cfg(test)]
@@ -216,7 +177,7 @@ mod tests {
             assert_eq!(value["plan"]["nodes"][0]["name"], "b");
             let moved = value["plan"]["moved"].as_f64().unwrap();
             assert!(if field == "node" { moved == 0.0 } else { (0.3..0.7).contains(&moved) }, "{value}");
-            assert!(report.text().contains(if field == "node" { "any, and another one" } else { "  hash" }));
+            assert!(report.text().contains(if field == "node" { "any node, and another" } else { "  hash" }));
         }
     }
 }

@@ -124,6 +124,10 @@ pub enum Local {
     AclUsers,
     /// `ACL WHOAMI`: the client's user as Circlet knows it, not the user Circlet is at the nodes.
     AclWhoAmI,
+    CircletHelp,
+    CircletNodes,
+    CircletRing,
+    CircletWhere,
     Command,
     CommandCount,
     /// Of a live node, which describes arguments too; of the table when there is none.
@@ -274,6 +278,10 @@ const LOCALS: &[(&str, Local)] = &[
     ("acl-log", Local::AclLog),
     ("acl-users", Local::AclUsers),
     ("acl-whoami", Local::AclWhoAmI),
+    ("circlet-help", Local::CircletHelp),
+    ("circlet-nodes", Local::CircletNodes),
+    ("circlet-ring", Local::CircletRing),
+    ("circlet-where", Local::CircletWhere),
     ("command", Local::Command),
     ("command-count", Local::CommandCount),
     ("command-docs", Local::CommandDocs),

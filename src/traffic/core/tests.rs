@@ -12,6 +12,7 @@ use crate::traffic::{
     settings::PartialReads,
 };
 
+mod circlet;
 mod clients;
 mod leases;
 mod scripts;

@@ -5,8 +5,10 @@ pub mod key_hash;
 pub mod ring;
 pub mod slot;
 pub mod topology;
+pub mod way;
 
 pub use key_hash::KeyHash;
 pub use ring::{Ring, Scheme};
 pub use slot::slot_of;
 pub use topology::{Address, Epoch, Node, NodeId, Topology};
+pub use way::Way;

@@ -47,6 +47,30 @@ pub enum Scheme {
     Random,
 }
 
+impl Scheme {
+    /// Its name, as `ring.distribution` gives it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Xxh3 { .. } => "xxh3",
+            Self::Ketama(_) => "ketama",
+            Self::Modula(_) => "modula",
+            Self::Random => "random",
+        }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Xxh3 { points_per_weight } => format!("xxh3, {points_per_weight} points for a weight of 1"),
+            Self::Ketama(hashing) => format!("ketama over {}, as twemproxy", hashing.hash.name()),
+            Self::Modula(hashing) => format!("modula over {}, as twemproxy", hashing.hash.name()),
+            Self::Random => "random: each key of each request goes to any node".to_owned(),
+        }
+    }
+}
+
 /// What of a key decides in twemproxy's distributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashing {
@@ -71,6 +95,7 @@ impl Hashing {
 
 /// Who owns which keys. Immutable.
 pub struct Ring {
+    scheme: Scheme,
     spread: Spread,
     /// Each node's part of all keys; computed once, since it takes a walk over all arcs.
     shares: Vec<f64>,
@@ -121,7 +146,7 @@ impl Ring {
                 (Spread::Random(count as u16), vec![1.0 / count as f64; count])
             }
         };
-        Ok(Self { spread, shares })
+        Ok(Self { scheme: *scheme, spread, shares })
     }
 
     /// The node that owns `key`; with [`Scheme::Random`] any, and another one next time.
@@ -172,6 +197,12 @@ impl Ring {
     #[must_use]
     pub fn shares(&self) -> &[f64] {
         &self.shares
+    }
+
+    /// How keys are spread over the nodes.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
     }
 
     /// Bytes of memory the ring takes.

@@ -75,11 +75,9 @@ impl Core {
             self.links.iter().filter(|link| link.down.is_none()).count(),
         );
         for ((index, node), share) in topology.nodes.iter().enumerate().zip(topology.ring.shares()) {
-            let connected = self.pipes.iter().any(|pipe| pipe.node.index() == index && pipe.state == State::Ready);
-            let state = match &self.links[index].down {
-                Some((_, why)) => format!("down,reason={why}"),
-                None if connected => "up".to_owned(),
-                None => "connecting".to_owned(),
+            let state = match self.node_state(index) {
+                ("down", why) => format!("down,reason={why}"),
+                (state, _) => state.to_owned(),
             };
             let _ = write!(
                 text,
@@ -91,5 +89,15 @@ impl Core {
             );
         }
         text
+    }
+
+    /// Whether this worker can use the node: `up`, `connecting`, or `down` and why.
+    pub(super) fn node_state(&self, index: usize) -> (&'static str, &str) {
+        let connected = || self.pipes.iter().any(|pipe| pipe.node.index() == index && pipe.state == State::Ready);
+        match self.links.get(index).and_then(|link| link.down.as_ref()) {
+            Some((_, why)) => ("down", why),
+            None if connected() => ("up", ""),
+            None => ("connecting", ""),
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Commands that Circlet does more about than pass them on: one file per family.
 //!
 //! ```text
-//!  request ─► Route::Local ──► connection · client · acl · info          answered here, in order, at once
+//!  request ─► Route::Local ──► connection · client · acl · circlet …     answered here, in order, at once
 //!          └► Route::Session ► transaction · blocking · pubsub …    changes what the session is, or takes a lease
 //! ```
 //! Arguments that no node will see are checked as Redis checks them, with its texts. Pure.
 
 mod acl;
 mod blocking;
+mod circlet;
 mod client;
 mod config;
 mod connection;
@@ -67,6 +68,9 @@ impl Core {
             | Local::AclLog
             | Local::AclUsers
             | Local::AclWhoAmI => self.acl(key, request, which, table),
+            Local::CircletHelp | Local::CircletNodes | Local::CircletRing | Local::CircletWhere => {
+                self.local_circlet(key, request, which);
+            }
             Local::Command
             | Local::CommandCount
             | Local::CommandDocs

@@ -1,0 +1,101 @@
+//! CIRCLET: what it tells, in both protocols, and what it refuses.
+
+use super::*;
+use crate::traffic::route::{KeyHash, Scheme, hash_tag::Tag, ring::Hashing};
+
+/// The reply to `words`, its lengths left out: what redis-cli would show.
+fn told(world: &mut World, key: ClientKey, words: &[&str]) -> Vec<String> {
+    world.say(key, &command(words));
+    let heard = world.heard(key);
+    heard.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with('$')).map(str::to_owned).collect()
+}
+
+fn over(scheme: &Scheme) -> World {
+    let mut world = World::new(settings());
+    let nodes = world.core.snapshot.topology.nodes.clone();
+    let ring = Ring::of(&[("a", 1.0), ("b", 1.0), ("c", 1.0)], scheme).unwrap();
+    world.core.snapshot.topology = Arc::new(Topology { epoch: Epoch(7), nodes, ring });
+    world
+}
+
+#[test]
+fn the_ring_says_how_keys_are_spread_and_over_whom() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    let ring = told(&mut world, key, &["CIRCLET", "RING"]);
+    assert_eq!(
+        ring[..12],
+        ["*12", "epoch", ":1", "distribution", "xxh3", "points", ":512", "hash", "xxh3", "hash_tag", "{}", "nodes"]
+    );
+    assert_eq!(ring[12..19], ["*3", "*8", "name", "a", "address", "127.0.0.1:7001", "weight"]);
+    world.say(key, "HELLO 3\r\n");
+    world.heard(key);
+    let ring = told(&mut world, key, &["circlet", "ring"]);
+    assert_eq!((ring[0].as_str(), ring[13].as_str(), ring[19].as_str()), ("%6", "%4", ",1"));
+    let hashing = Hashing { hash: KeyHash::Md5, tag: None };
+    let mut world = over(&Scheme::Ketama(hashing));
+    let key = world.client();
+    let ring = told(&mut world, key, &["CIRCLET", "RING"]);
+    assert_eq!(ring[..8], ["*10", "epoch", ":7", "distribution", "ketama", "hash", "md5", "hash_tag"]);
+}
+
+#[test]
+fn nodes_have_their_state_and_its_reason() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    world.lose(1, &Lost::Broken("it closed the connection".to_owned()));
+    let (id, attempt) = (world.pipe(1), world.core.pipes[world.pipe(1).index()].attempt);
+    world.core.pipe_failed(id, attempt, Fault::Node, "connection refused");
+    let nodes = told(&mut world, key, &["CIRCLET", "NODES"]);
+    let states: Vec<&str> = nodes.windows(2).filter(|pair| pair[0] == "state").map(|pair| pair[1].as_str()).collect();
+    assert_eq!(states, ["up", "down", "up"]);
+    assert!(nodes.contains(&"connection refused".to_owned()), "{nodes:?}");
+}
+
+#[test]
+fn where_tells_the_way_of_each_key() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    let name = format!("cart:{{{}}}", world.key(2, 0));
+    let ways = told(&mut world, key, &["CIRCLET", "WHERE", &name, "plain"]);
+    let way = &ways[1..];
+    assert_eq!((ways[0].as_str(), way[0].as_str()), ("*2", "*16"));
+    let value = |field: &str| way[way.iter().position(|line| line == field).unwrap() + 1].clone();
+    assert_eq!((value("key"), value("hash_tag")), (name, world.key(2, 0)));
+    assert!(value("hash").starts_with("xxh3 0x") && value("point").starts_with("0x") && value("arc").contains("-0x"));
+    assert_eq!((value("node"), value("address")), ("c".to_owned(), "127.0.0.1:7003".to_owned()));
+    assert!(value("why").starts_with("its hash tag is hashed, and 0x"));
+
+    let mut world = over(&Scheme::Modula(Hashing { hash: KeyHash::Md5, tag: Some(Tag::BRACES) }));
+    let key = world.client();
+    let ways = told(&mut world, key, &["CIRCLET", "WHERE", "k"]);
+    assert!(ways.iter().any(|line| line.ends_with(" of 3")), "{ways:?}");
+    let mut world = over(&Scheme::Random);
+    let key = world.client();
+    let ways = told(&mut world, key, &["CIRCLET", "WHERE", "k"]);
+    assert!(ways.contains(&"any node, and another one next time".to_owned()), "{ways:?}");
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_cure() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    let many: Vec<&str> = ["CIRCLET", "WHERE"].into_iter().chain(std::iter::repeat_n("k", 1_001)).collect();
+    let long = "x".repeat(1 << 20);
+    for (words, error) in [
+        (&["CIRCLET"][..], "-ERR wrong number of arguments for 'circlet' command"),
+        (&["CIRCLET", "WHERE"], "-ERR wrong number of arguments for 'circlet|where' command"),
+        (&["CIRCLET", "RING", "x"], "-ERR wrong number of arguments for 'circlet|ring' command"),
+        (&["CIRCLET", "RNG"], "-ERR unknown subcommand 'RNG'. Try CIRCLET HELP."),
+        (&many, "-ERR CIRCLET WHERE takes at most 1000 keys, of 1 MB together; ask for them in parts"),
+        (&["CIRCLET", "WHERE", &long, "k"], "-ERR CIRCLET WHERE takes at most 1000 keys"),
+    ] {
+        assert!(told(&mut world, key, words)[0].starts_with(error), "{words:?}");
+    }
+    let help = told(&mut world, key, &["CIRCLET", "HELP"]);
+    let table = Table::builtin();
+    for sub in &table.lookup(b"circlet").unwrap().subs {
+        let name = sub.name.trim_start_matches("circlet|").to_uppercase();
+        assert!(help.iter().any(|line| line.trim_start_matches('+').starts_with(&name)), "{name} has no help");
+    }
+}
