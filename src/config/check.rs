@@ -4,6 +4,7 @@
 //! operator wrote something, not at a default. Pure.
 
 use super::{Config, Distribution, draft::Draft, mistake::Place, nodes, option};
+use crate::traffic::{route::Address, settings::Facade};
 
 /// The first option may not be above the second.
 const ORDERED: [(&str, &str); 6] = [
@@ -18,6 +19,7 @@ const ORDERED: [(&str, &str); 6] = [
 /// Reports every contradiction in the draft.
 pub(super) fn apply(draft: &mut Draft) {
     order(draft);
+    facade(draft);
     if let Some(admin) = draft.config.admin.clone()
         && draft.config.listen.contains(&admin)
     {
@@ -33,6 +35,21 @@ pub(super) fn order(draft: &mut Draft) {
     for (low, high) in ORDERED {
         ordered(draft, low, high);
     }
+}
+
+/// A cluster's clients come by TCP, to an address that they are told: where there is no such listener, one must be given.
+pub(super) fn facade(draft: &mut Draft) {
+    let tcp = draft.config.listen.iter().any(|address| matches!(address, Address::Tcp { .. }));
+    if tcp || draft.config.traffic.cluster_facade != Facade::On || draft.is_broken("listen") {
+        return;
+    }
+    let place = draft.place("cluster_facade").or(draft.place("listen")).cloned().unwrap_or(Place::Nowhere);
+    draft.mistake(
+        place,
+        "cluster_facade is \"on\", but listen has no TCP address that clients of a cluster could be told; add one, or set \
+         cluster_facade to the host:port where they reach Circlet"
+            .to_owned(),
+    );
 }
 
 /// What a distribution does not use may not be set, except to its default, as a whole file says it.

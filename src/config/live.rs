@@ -46,6 +46,7 @@ impl Config {
             row.set(&mut draft, &Raw::text(value), Place::Flag(name.clone()), Path::new(""));
         }
         check::order(&mut draft);
+        check::facade(&mut draft);
         draft.finish().map_err(|mistakes| {
             let first = mistakes.first();
             let name = match first.map(|mistake| &mistake.place) {
@@ -105,6 +106,11 @@ mod tests {
         assert!(with(&[("session.soft_output", "512MB"), ("session.hard_output", "1GB")]).is_ok(), "together they fit");
         assert_eq!(with(&[("workers", "3")]).unwrap_err(), Unchangeable::AtStartOnly("workers".into()));
         assert_eq!(with(&[("requirepass", "x")]).unwrap_err(), Unchangeable::AtStartOnly("requirepass".into()));
+        let listen = vec![crate::traffic::route::Address::Unix("/run/c".into())];
+        let behind = Config { listen, ..Config::default() };
+        let facade = |value: &str| behind.with(&[("cluster_facade".to_owned(), value.to_owned())]);
+        assert!(matches!(facade("on"), Err(Unchangeable::Wrong(name, _)) if name == "cluster_facade"));
+        assert!(facade("h:1").is_ok());
         assert_eq!(with(&[("nosuch", "3")]).unwrap_err(), Unchangeable::Unknown("nosuch".into()));
     }
 

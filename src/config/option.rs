@@ -4,7 +4,7 @@
 //! explains them to the operator, and a test compares the two. Rows stand in the order of that file. To add an option:
 //! a field, a row, a paragraph there. Pure, except that a `*_file` option reads its file.
 
-use std::{fmt, ops::RangeInclusive, path::Path, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, ops::RangeInclusive, path::Path, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::traffic::{
     route::{Address, KeyHash, hash_tag::Tag},
-    settings::{PartialReads, Password},
+    settings::{Facade, PartialReads, Password},
 };
 
 /// One option.
@@ -52,6 +52,8 @@ enum Kind {
     Secret(fn(&mut Config) -> &mut Option<Password>),
     /// Path of a file with a password; empty for none.
     SecretFile(fn(&mut Config) -> &mut Option<Password>),
+    /// `off`, `on` or a TCP address.
+    Facade(fn(&mut Config) -> &mut Facade),
     PartialReads(fn(&mut Config) -> &mut PartialReads),
     Distribution(fn(&mut Config) -> &mut Distribution),
     KeyHash(fn(&mut Config) -> &mut KeyHash),
@@ -81,6 +83,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "requirepass", kind: Kind::Secret(|c| &mut c.traffic.requirepass) },
     Row { key: "requirepass_file", kind: Kind::SecretFile(|c| &mut c.traffic.requirepass) },
     Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
+    Row { key: "cluster_facade", kind: Kind::Facade(|c| &mut c.traffic.cluster_facade) },
     Row { key: "drain_timeout", kind: Kind::Time(|c| &mut c.drain_timeout, 0..=HOUR) },
     Row { key: "ring.distribution", kind: Kind::Distribution(|c| &mut c.distribution) },
     Row { key: "ring.points", kind: Kind::Count32(|c| &mut c.points_per_weight, 1..=1_048_576) },
@@ -145,6 +148,7 @@ pub(super) static ROWS: &[Row] = &[
 /// else is built in when it starts.
 const LIVE: &[&str] = &[
     "partial_reads",
+    "cluster_facade",
     "log.filter",
     "limits.max_bulk",
     "limits.max_args",
@@ -284,6 +288,7 @@ impl Kind {
                     *at(config) = Some(password);
                 }
             }
+            Self::Facade(at) => *at(config) = facade(string()?)?,
             Self::PartialReads(at) => {
                 *at(config) = choice(text, &[("error", PartialReads::Error), ("nil", PartialReads::Nil)])?;
             }
@@ -315,6 +320,7 @@ impl Kind {
             Self::TimeOrOff(at, _) => quoted(&at(config).map_or_else(|| "off".to_owned(), value::show_time)),
             Self::FineTimeOrOff(at, _) => quoted(&at(config).map_or_else(|| "off".to_owned(), value::show_fine_time)),
             Self::Secret(_) | Self::SecretFile(_) => return None,
+            Self::Facade(at) => quoted(&at(config).to_string()),
             Self::PartialReads(at) => quoted(match at(config) {
                 PartialReads::Error => "error",
                 PartialReads::Nil => "nil",
@@ -358,6 +364,27 @@ fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         format!("use {}", names.join(if names.len() > 2 { ", " } else { " or " }))
     })
+}
+
+/// Reads `off`, `on` or a TCP address.
+fn facade(text: &str) -> Result<Facade, String> {
+    match text {
+        "off" => Ok(Facade::Off),
+        "on" => Ok(Facade::On),
+        text => match text.parse() {
+            Ok(Address::Tcp { host, port }) if can_be_told(&host) => Ok(Facade::At(Address::Tcp { host, port })),
+            _ => {
+                Err("use \"off\", \"on\" or the address where clients reach Circlet, such as \"redis.example:6380\""
+                    .into())
+            }
+        },
+    }
+}
+
+/// Whether clients can be told this host: it means one machine, and parts nothing in a line of CLUSTER NODES.
+fn can_be_told(host: &str) -> bool {
+    let parts = |letter: char| letter.is_whitespace() || letter.is_control() || "@,".contains(letter);
+    !host.contains(parts) && !host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
 }
 
 fn or_off<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {

@@ -95,6 +95,7 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("workers", "7", "7"),
         ("state", "/var/lib/circlet", "\"/var/lib/circlet\""),
         ("partial_reads", "nil", "\"nil\""),
+        ("cluster_facade", "[::1]:7", "\"[::1]:7\""),
         ("drain_timeout", "0s", "\"0s\""),
         ("ring.distribution", "ketama", "\"ketama\""),
         ("ring.points", "100", "100"),
@@ -176,6 +177,20 @@ fn just_outside_its_range_every_option_names_the_range() {
             let found = with(&format!("{}={text}", row.key)).unwrap_err();
             assert!(found.contains(&format!("{} is \"{text}\"; use ", row.key)), "{found}");
         }
+    }
+}
+
+#[test]
+fn a_facade_is_off_on_or_an_address_that_clients_can_be_told() {
+    for good in ["off", "on", "redis.example:6380", "10.0.0.1:7000", "[fd00::1]:7000"] {
+        assert_eq!(with(&format!("cluster_facade={good}")).unwrap().traffic.cluster_facade.to_string(), good);
+    }
+    let wrong =
+        ["", "yes", "On", "host", "host:0", "::1:7000", "unix:/run/c", "0.0.0.0:6380", "[::]:6380", "a b:1", "a,b:1"];
+    for wrong in wrong {
+        let found = with(&format!("cluster_facade={wrong}")).unwrap_err();
+        let cure = "use \"off\", \"on\" or the address where clients reach Circlet, such as \"redis.example:6380\"";
+        assert!(found.contains(&format!("cluster_facade is \"{wrong}\"; {cure}")), "{found}");
     }
 }
 

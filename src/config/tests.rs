@@ -159,6 +159,11 @@ fn contradictions_are_reported_where_the_operator_wrote_something() {
             "c.toml:1: listen is [\"127.0.0.1:1\", \"127.0.0.1:1\"]; remove one of the two 127.0.0.1:1",
         ),
         (
+            "cluster_facade = \"on\"\nlisten = \"/run/c.sock\"",
+            "c.toml:1: cluster_facade is \"on\", but listen has no TCP address that clients of a cluster could be told; add \
+             one, or set cluster_facade to the host:port where they reach Circlet",
+        ),
+        (
             "requirepass = \"a\"\nrequirepass_file = \"c.toml\"",
             "c.toml:2: requirepass_file is \"c.toml\"; use a password of one line",
         ),

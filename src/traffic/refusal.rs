@@ -35,6 +35,8 @@ pub enum Refusal<'a> {
     Internal(&'a str),
     /// Cluster commands, while Circlet presents itself as one plain Redis.
     NoCluster,
+    /// Where Circlet is, asked through a unix socket, while it announces no address.
+    NoAnnouncement,
     /// SORT with BY or GET patterns: they read keys of other nodes.
     ForeignPattern(&'a str),
     /// Keys of several nodes in a command that cannot be split: key and node, key and node.
@@ -148,6 +150,7 @@ impl Refusal<'_> {
             | Self::NotHere(..)
             | Self::Internal(_)
             | Self::NoCluster
+            | Self::NoAnnouncement
             | Self::ForeignPattern(_)
             | Self::InTransaction(_)
             | Self::ExecAborted
@@ -196,6 +199,9 @@ impl Refusal<'_> {
             Self::NotHere(name, reason) => format!("ERR '{name}' {}", why_not(*reason)),
             Self::Internal(name) => format!("ERR '{name}' is spoken between servers only and is not passed on"),
             Self::NoCluster => "ERR This instance has cluster support disabled".to_owned(),
+            Self::NoAnnouncement => "ERR Circlet does not know where clients of a cluster reach it: this is a unix \
+                                     socket; set cluster_facade to their host:port"
+                .to_owned(),
             Self::ForeignPattern(name) => format!(
                 "ERR '{name}' with BY or GET patterns reads keys that may lie on other nodes; give the key and the \
                  patterns one hash tag before the '*', as in {{tag}}weight_*, or read the keys with MGET"
@@ -294,8 +300,15 @@ fn why_not(reason: Reason) -> &'static str {
             "is refused: modules are files on each node's machine; load them there (loadmodule in the node's \
              configuration), Circlet learns their commands by itself"
         }
+        Reason::Cluster => {
+            "is refused: Circlet presents itself as a cluster of one member that has all slots for good; add, remove and \
+             weigh the nodes behind it in Circlet's configuration, and set up their replicas at each node"
+        }
+        Reason::SlotStats => {
+            "is refused: the nodes keep no statistics of slots; CLUSTER COUNTKEYSINSLOT counts the keys of one"
+        }
         // These have refusals of their own.
-        Reason::Pinned | Reason::OneNode | Reason::Cluster | Reason::Internal => "is refused",
+        Reason::Pinned | Reason::OneNode | Reason::Internal => "is refused",
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::resp::Limits;
+use super::{resp::Limits, route::Address};
 
 /// A password: whoever prints it by accident prints nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,8 +53,32 @@ pub struct Settings {
     pub max_scripts: usize,
     /// Password that clients must give (`AUTH`, `HELLO … AUTH`); `None`: everybody may enter.
     pub requirepass: Option<Password>,
+    /// Whether Circlet presents itself as a Redis Cluster of one node, and under which address.
+    pub cluster_facade: Facade,
     /// What a multi-key read answers for keys whose node did not answer.
     pub partial_reads: PartialReads,
+}
+
+/// Whether Circlet presents itself as a Redis Cluster of one node that owns all slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Facade {
+    /// It is a plain Redis.
+    Off,
+    /// Under the address that each client has connected to.
+    On,
+    /// Under this address, always [`Address::Tcp`].
+    At(Address),
+}
+
+impl fmt::Display for Facade {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::On => f.write_str("on"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
 }
 
 /// Bounds of one client session.
@@ -139,6 +163,7 @@ impl Default for Settings {
             max_buffered: 4 << 30,
             max_scripts: 16 << 20,
             requirepass: None,
+            cluster_facade: Facade::Off,
             partial_reads: PartialReads::Error,
         }
     }

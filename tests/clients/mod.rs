@@ -8,11 +8,13 @@
 //!  redis_py.py                  in tests/.venv, pinned by requirements.txt
 //!  ioredis.js, node_redis.js    over common.js, pinned by package.json and its lock
 //!  ruby_redis.rb, php_redis.php the system's
+//!  cluster_mode.*               clients of clusters, of the packages above
 //! ```
 //! A script is run as `SCRIPT PORT SCENARIO PROTOCOL` (those of one protocol without the last) and checks what it gets
 //! itself; it passes against a plain redis-server too, which is how to see whose fault a failure is. `tests/setup.sh` installs all of this; a test whose client is missing
 //! fails and says so.
 
+mod cluster_mode;
 mod hiredis;
 mod ioredis;
 mod node_redis;

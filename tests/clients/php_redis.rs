@@ -4,15 +4,20 @@ use std::process::Command;
 
 use super::{here, missing, play_once};
 
-fn play(scenario: &str) {
+/// PHP with its clients of Redis, and a script of this directory.
+pub(super) fn php(script: &str) -> Command {
     let mut found = Command::new("php");
     found.args(["-r", "exit(class_exists('Redis') && function_exists('pcntl_fork') ? 0 : 1);"]);
     if !found.output().is_ok_and(|found| found.status.success()) {
         missing("PHP with its redis and pcntl extensions, Debian's php-cli and php-redis,");
     }
     let mut php = Command::new("php");
-    php.arg(here("php_redis.php"));
-    play_once(php, scenario);
+    php.arg(here(script));
+    php
+}
+
+fn play(scenario: &str) {
+    play_once(php("php_redis.php"), scenario);
 }
 
 #[test]

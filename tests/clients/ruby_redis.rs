@@ -4,14 +4,19 @@ use std::process::Command;
 
 use super::{here, missing, play_once};
 
-fn play(scenario: &str) {
+/// Ruby with its client of Redis, and a script of this directory.
+pub(super) fn ruby(script: &str) -> Command {
     let found = Command::new("ruby").args(["-e", "require 'redis'"]).output();
     if !found.is_ok_and(|found| found.status.success()) {
         missing("Ruby with its redis gem, Debian's ruby-redis,");
     }
     let mut ruby = Command::new("ruby");
-    ruby.arg(here("ruby_redis.rb"));
-    play_once(ruby, scenario);
+    ruby.arg(here(script));
+    ruby
+}
+
+fn play(scenario: &str) {
+    play_once(ruby("ruby_redis.rb"), scenario);
 }
 
 #[test]

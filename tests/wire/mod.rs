@@ -4,6 +4,7 @@ mod acl;
 mod blocking;
 mod circlet;
 mod clients;
+mod cluster;
 mod commands;
 mod config;
 mod info;

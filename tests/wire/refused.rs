@@ -62,26 +62,6 @@ fn commands_between_servers() {
 }
 
 #[test]
-fn cluster_commands_are_answered_as_by_a_plain_redis() {
-    let plain = Redis::start();
-    let cluster = Cluster::start();
-    let mut expected = plain.client();
-    let mut client = cluster.client();
-    for line in [
-        "CLUSTER INFO",
-        "CLUSTER SLOTS",
-        "CLUSTER NODES",
-        "CLUSTER SHARDS",
-        "CLUSTER MYID",
-        "READONLY",
-        "READWRITE",
-        "ASKING",
-    ] {
-        assert_eq!(client.ask(line), expected.ask(line), "{line}");
-    }
-}
-
-#[test]
 fn unknown_commands_get_the_text_of_redis_and_the_connection_stays_open() {
     let plain = Redis::start();
     let cluster = Cluster::start();

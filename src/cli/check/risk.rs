@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     config::{Config, Distribution},
-    traffic::route::{Address, Ring},
+    traffic::{
+        route::{Address, Ring, hash_tag::Tag},
+        settings::Facade,
+    },
 };
 
 /// What of the machine matters here.
@@ -132,6 +135,14 @@ fn spread(config: &Config, ring: &Ring, risks: &mut Vec<String>) {
         ),
         Distribution::Modula | Distribution::Ketama | Distribution::Xxh3 => {}
     }
+    let tagged = config.distribution == Distribution::Xxh3 || config.hash_tag == Some(Tag::BRACES);
+    if config.traffic.cluster_facade != Facade::Off && !tagged && config.nodes.len() > 1 {
+        risks.push(
+            "cluster_facade is on, and keys have no hash tag {}: clients of a cluster send keys with the same {tag} together, \
+             and are answered CROSSSLOT where these lie on several nodes; set ring.hash_tag to \"{}\" if keys may move"
+                .to_owned(),
+        );
+    }
     if config.distribution == Distribution::Random {
         return;
     }
@@ -209,6 +220,11 @@ mod tests {
                 &TWO,
                 &["ring.distribution=ketama", "ring.hash=crc32"],
                 "gets no keys at all, 50.00 % would be its due; so it is with crc32",
+            ),
+            (
+                &TWO,
+                &["ring.distribution=ketama", "ring.hash_tag=", "cluster_facade=on"],
+                "cluster_facade is on, and keys have no hash tag {}",
             ),
             (&["a=127.0.0.1:1", "memory=127.0.0.1:2"], &["ring.distribution=ketama"], "INFO memory shows a section"),
             (&["a=127.0.0.1:1", "b=127.0.0.1:1"], &["ring.distribution=ketama"], "a and b are one server, 127.0.0.1:1"),

@@ -115,6 +115,8 @@ impl Record {
     pub const BCAST: u8 = 32;
     /// Mark: the session that was to be told for it is gone.
     pub const BROKEN_REDIRECT: u8 = 64;
+    /// Mark: READONLY, of a client that takes Circlet for a cluster.
+    pub const READONLY: u8 = 128;
 
     /// Notes CLIENT TRACKING: who is told (see `redirect`), and whether with BCAST.
     pub fn track(&self, redirect: i64, bcast: bool) {
@@ -163,6 +165,7 @@ impl Record {
         self.resp.store(2, Relaxed);
         self.no_evict.store(false, Relaxed);
         self.no_touch.store(false, Relaxed);
+        self.mark(Self::READONLY, false);
         *self.names() = Names::default();
     }
 
@@ -184,6 +187,7 @@ impl Record {
             (self.is_marked(Self::BCAST), 'B'),
             (closing, 'c'),
             (self.addr.starts_with("unix:"), 'U'),
+            (self.is_marked(Self::READONLY), 'r'),
             (self.no_evict.load(Relaxed), 'e'),
             (self.no_touch.load(Relaxed), 'T'),
         ];

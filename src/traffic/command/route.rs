@@ -118,6 +118,10 @@ pub enum Local {
     Quit,
     Reset,
     AclDryrun,
+    /// `CLUSTER` and its subcommands, as far as one node that owns everything has an answer.
+    Cluster,
+    /// `READONLY`, `READWRITE`, `ASKING`.
+    ClusterMode,
     AclGetUser,
     AclList,
     AclLog,
@@ -226,6 +230,8 @@ pub enum Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the command it is named after")]
 pub enum Stepwise {
+    ClusterCountKeysInSlot,
+    ClusterGetKeysInSlot,
     ConfigGet,
     ConfigSet,
     ConfigResetStat,
@@ -256,8 +262,10 @@ pub enum Reason {
     Migrate,
     /// Modules are loaded from files of each node's machine.
     Module,
-    /// For Redis Cluster; Circlet's nodes are plain: `ERR This instance has cluster support disabled`.
+    /// Would change a Redis Cluster, which Circlet is not, or one of a single member that stays as it is.
     Cluster,
+    /// Statistics of slots, which the nodes do not keep.
+    SlotStats,
     /// Between servers, or for Redis's own tests.
     Internal,
 }
@@ -273,6 +281,8 @@ const LOCALS: &[(&str, Local)] = &[
     ("quit", Local::Quit),
     ("reset", Local::Reset),
     ("acl-dryrun", Local::AclDryrun),
+    ("cluster", Local::Cluster),
+    ("cluster-mode", Local::ClusterMode),
     ("acl-getuser", Local::AclGetUser),
     ("acl-list", Local::AclList),
     ("acl-log", Local::AclLog),
@@ -352,6 +362,8 @@ const SCRIPTS: &[(&str, Script)] = &[
 
 /// Words of the `route` column after `steps:`.
 const STEPWISE: &[(&str, Stepwise)] = &[
+    ("cluster-countkeysinslot", Stepwise::ClusterCountKeysInSlot),
+    ("cluster-getkeysinslot", Stepwise::ClusterGetKeysInSlot),
     ("config-get", Stepwise::ConfigGet),
     ("config-set", Stepwise::ConfigSet),
     ("config-resetstat", Stepwise::ConfigResetStat),
@@ -372,6 +384,7 @@ const REASONS: &[(&str, Reason)] = &[
     ("migrate", Reason::Migrate),
     ("module", Reason::Module),
     ("cluster", Reason::Cluster),
+    ("slot-stats", Reason::SlotStats),
     ("internal", Reason::Internal),
 ];
 

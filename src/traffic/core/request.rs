@@ -346,7 +346,7 @@ impl Core {
         let refusal = match reason {
             Reason::Pinned => Refusal::Pinned(&row.name),
             Reason::OneNode => Refusal::OneNode(&row.name),
-            Reason::Cluster => Refusal::NoCluster,
+            Reason::Cluster | Reason::SlotStats if !self.is_cluster() => Refusal::NoCluster,
             Reason::Internal => Refusal::Internal(&row.name),
             reason => Refusal::NotHere(&row.name, reason),
         };

@@ -41,7 +41,7 @@ impl Core {
             client.pause = Pause::Order;
         }
         let (id, _) = self.new_aggregate(key, seq, Kind::Round, proto, true);
-        self.aggregates[id].course = Some(Box::new(Course { steps, db, row }));
+        self.aggregates[id].course = Some(Box::new(Course { steps, db, row, held: 0 }));
         self.send_round(id, questions);
         Taken::Yes
     }
@@ -100,11 +100,14 @@ impl Core {
         }
         match self.decide(id, &mut course) {
             Next::Ask(questions) => {
+                let held = course.steps.held();
+                self.count_held(key, &mut course, held);
                 self.aggregates[id].recycle();
                 self.aggregates[id].course = Some(course);
                 self.send_round(id, questions);
             }
             Next::Answer(text) => {
+                self.count_held(key, &mut course, 0);
                 let aggregate = self.aggregates.remove(id);
                 self.fill(key, aggregate.seq, Reply::Bytes(&text));
                 self.keep_aggregate(aggregate);
@@ -112,6 +115,16 @@ impl Core {
             // Decided upon at once.
             Next::Change(_) => debug_assert!(false, "a change is no end"),
         }
+    }
+
+    /// What a command keeps until its next round counts as held for its client, like the replies of a round.
+    fn count_held(&mut self, key: ClientKey, course: &mut Course, held: usize) {
+        let before = std::mem::replace(&mut course.held, held);
+        // What was held for a client that has gone is counted no more.
+        let Some(client) = self.client_mut(key) else { return };
+        client.gathered = (client.gathered + held).saturating_sub(before);
+        client.largest = client.largest.max(held);
+        self.gathered = (self.gathered + held).saturating_sub(before);
     }
 
     /// What the command wants done after its round.

@@ -14,6 +14,7 @@ use crate::traffic::{
 
 mod circlet;
 mod clients;
+mod cluster;
 mod leases;
 mod scripts;
 mod slow;

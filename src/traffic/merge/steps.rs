@@ -10,7 +10,8 @@
 //! Each is a small machine behind one question, [`Steps::next`]: the complete round goes in, what is to be done comes out.
 //! What must be undone is undone although the client is gone ([`Steps::outlives_client`]). Two clients that change the
 //! same parameter at once may each find the other's value in the middle; the nodes then hold what was set last. Bounded
-//! by the request and the replies of one round; a slot's keys by what was asked for. Pure.
+//! by the request and the replies of one round; what is kept from round to round ([`Steps::held`]) counts as owed to the
+//! client. Pure.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -73,6 +74,8 @@ pub struct Course {
     pub db: u32,
     /// The command's row.
     pub row: u16,
+    /// What of [`Steps::held`] has been counted as held for the client.
+    pub held: usize,
 }
 
 impl Steps {
@@ -92,6 +95,15 @@ impl Steps {
         match self {
             Self::ConfigSet(steps) => steps.changed(result),
             Self::ConfigGet(_) | Self::SwapDb(_) | Self::Debug(_) | Self::SlotKeys(_) => Next::Answer(ok()),
+        }
+    }
+
+    /// Bytes of memory that it holds from round to round, beyond the request.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::SlotKeys(steps) => steps.held(),
+            Self::ConfigGet(_) | Self::ConfigSet(_) | Self::SwapDb(_) | Self::Debug(_) => 0,
         }
     }
 

@@ -132,7 +132,9 @@ fn routes_are_the_intended_ones() {
         ("pubsub|shardnumsub", Route::Session(Session::Numsub(Topic::Shard))),
         ("pubsub|numpat", Route::All(Gather::Max)),
         ("pubsub|channels pubsub|shardchannels", Route::All(Gather::Union)),
-        ("cluster cluster|nodes readonly asking", Route::Refuse(Reason::Cluster)),
+        ("cluster cluster|meet cluster|setslot", Route::Refuse(Reason::Cluster)),
+        ("cluster|nodes cluster|slots", Route::Local(Local::Cluster)),
+        ("readonly asking", Route::Local(Local::ClusterMode)),
         ("psync replconf restore-asking pfdebug", Route::Refuse(Reason::Internal)),
     ] {
         for name in names.split(' ') {

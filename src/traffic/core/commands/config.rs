@@ -83,7 +83,11 @@ impl Core {
         }
         let Some(node) = self.any_live_node() else { return self.any(key, request, row) };
         let questions = vec![Question { node, request: request.bytes.to_vec() }];
-        let followed = FOLLOWED.iter().map(|one| (one.parameter, (one.value)(&self.settings))).collect();
+        let value = |one: &Followed| (one.parameter, (one.value)(&self.settings));
+        let mut followed: Vec<_> = FOLLOWED.iter().map(value).collect();
+        if self.is_cluster() {
+            followed.push(("cluster-enabled", "yes".to_owned()));
+        }
         self.begin_steps(key, (Steps::ConfigGet(ConfigGet { own, followed }), questions), false)
     }
 

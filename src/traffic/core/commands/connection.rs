@@ -148,6 +148,7 @@ impl Core {
     fn greet(&mut self, key: ClientKey, proto: Proto) {
         let id = self.client(key).map_or(0, |client| client.record.id);
         let version = self.snapshot.facts.version.clone();
+        let mode = if self.is_cluster() { "cluster" } else { "standalone" };
         self.answer(key, |out| {
             encode::map_header(out, 7, proto);
             for (name, value) in [("server", "redis"), ("version", version.as_str())] {
@@ -158,7 +159,7 @@ impl Core {
             encode::integer(out, if proto == Proto::Resp3 { 3 } else { 2 });
             encode::bulk(out, b"id");
             encode::integer(out, id as i64);
-            for (name, value) in [("mode", "standalone"), ("role", "master")] {
+            for (name, value) in [("mode", mode), ("role", "master")] {
                 encode::bulk(out, name.as_bytes());
                 encode::bulk(out, value.as_bytes());
             }

@@ -46,7 +46,7 @@ impl Core {
     pub(in crate::traffic::core) fn own_info(&self, section: bool) -> Own {
         let registry = &self.registry;
         let (accepted, refused) = registry.connections();
-        let fields = vec![
+        let mut fields = vec![
             ("connected_clients", registry.len().to_string()),
             ("maxclients", self.settings.session.max_sessions.to_string()),
             ("blocked_clients", registry.marked(Record::BLOCKED).to_string()),
@@ -55,6 +55,9 @@ impl Core {
             ("total_connections_received", accepted.to_string()),
             ("rejected_connections", refused.to_string()),
         ];
+        if self.is_cluster() {
+            fields.extend([("redis_mode", "cluster".to_owned()), ("cluster_enabled", "1".to_owned())]);
+        }
         Own { section: if section { self.circlet_info() } else { String::new() }, fields }
     }
 

@@ -10,6 +10,7 @@ mod acl;
 mod blocking;
 mod circlet;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod exec;
@@ -62,6 +63,8 @@ impl Core {
                 self.close_when_done(key, Closed::ByClient);
             }
             Local::Reset => self.reset(key),
+            Local::Cluster => self.cluster(key, request),
+            Local::ClusterMode => self.cluster_mode(key, request),
             Local::AclDryrun
             | Local::AclGetUser
             | Local::AclList
@@ -144,6 +147,8 @@ impl Core {
     /// A command that asks the nodes several times.
     pub(super) fn stepwise(&mut self, key: ClientKey, request: Request<'_>, row: &Row, which: Stepwise) -> Taken {
         match which {
+            Stepwise::ClusterCountKeysInSlot => self.cluster_keys_in_slot(key, request, false),
+            Stepwise::ClusterGetKeysInSlot => self.cluster_keys_in_slot(key, request, true),
             Stepwise::ConfigGet => self.config_get(key, request, row),
             Stepwise::ConfigSet => self.config_set(key, request, row),
             Stepwise::ConfigResetStat => self.config_reset_stat(key, request, row),

@@ -177,7 +177,7 @@ impl Core {
             | Route::ScanKey
             | Route::Steps(_)
             | Route::Info
-            | Route::Refuse(Reason::Cluster) => Some(Share::Own),
+            | Route::Refuse(Reason::Cluster | Reason::SlotStats) => Some(Share::Own),
             Route::Refuse(reason) => {
                 self.refuse_for(key, row, reason);
                 None

@@ -1,8 +1,8 @@
 //! `CONFIG GET`: the parameters of one node, and Circlet's own options under `circlet.`.
 //!
 //! The nodes are taken to be set alike, as CONFIG SET leaves them; where they differ it is the first node that is up whose
-//! values are shown; where Circlet does itself what a parameter is about (SLOWLOG, LATENCY), Circlet's value. Passwords
-//! of nodes are shown to nobody: they are what Circlet logs in with. Pure.
+//! values are shown; where Circlet does itself what a parameter is about (SLOWLOG, LATENCY, CLUSTER), Circlet's value.
+//! Passwords of nodes are shown to nobody: they are what Circlet logs in with. Pure.
 
 use super::{Next, error_of, first_failed, pairs};
 use crate::traffic::{

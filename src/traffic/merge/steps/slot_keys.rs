@@ -1,5 +1,6 @@
 //! `CLUSTER COUNTKEYSINSLOT` and `GETKEYSINSLOT`: plain nodes keep no list of a slot's keys, so all keys are looked at,
-//! by SCAN, a thousand at a time and at all nodes side by side. Nothing is held but the keys found. Pure.
+//! by SCAN, a thousand at a time and at all nodes side by side. Nothing is held but the keys found, once each, which count as
+//! held for the client that asked. Pure.
 
 use std::collections::BTreeSet;
 
@@ -34,16 +35,26 @@ pub struct SlotKeys {
     places: Vec<Place>,
     /// A scan may name a key twice.
     keys: BTreeSet<Vec<u8>>,
+    /// Bytes of memory that they take, about.
+    held: usize,
 }
+
+/// What a key takes in the set besides its bytes.
+const ENTRY: usize = 64;
 
 impl SlotKeys {
     /// The first round, at `nodes`.
     #[must_use]
     pub fn begin(slot: u16, wanted: Option<usize>, nodes: impl Iterator<Item = NodeId>) -> (Self, Vec<Question>) {
         let places = nodes.map(|node| Place { node, cursor: 0, run: 0, through: false }).collect();
-        let steps = Self { slot, wanted, places, keys: BTreeSet::new() };
+        let steps = Self { slot, wanted, places, keys: BTreeSet::new(), held: 0 };
         let questions = steps.questions();
         (steps, questions)
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     fn questions(&self) -> Vec<Question> {
@@ -63,8 +74,9 @@ impl SlotKeys {
                 return Next::Answer(error("ERR the node's reply is none of a scan"));
             };
             for key in keys {
-                if slot_of(key) == self.slot && cx.topology.may_own(place.node, key) {
-                    self.keys.insert(key.to_vec());
+                let mine = slot_of(key) == self.slot && cx.topology.may_own(place.node, key);
+                if mine && self.keys.insert(key.to_vec()) {
+                    self.held += key.len() + ENTRY;
                 }
             }
             let now = run(place.node);

@@ -184,6 +184,14 @@ fn passwords_of_nodes_are_not_shown_and_own_options_stand_behind() {
 }
 
 #[test]
+fn what_circlet_follows_itself_is_shown_instead_of_the_nodes_value() {
+    let followed = vec![("cluster-enabled", "yes".to_owned())];
+    let mut steps = Steps::ConfigGet(ConfigGet { own: Vec::new(), followed });
+    let got = answer(round(&mut steps, &[0], &[Ok(&value("cluster-enabled", "no"))]));
+    assert_eq!(got, value("cluster-enabled", "yes"));
+}
+
+#[test]
 fn databases_are_swapped_back_where_they_were_swapped() {
     let swap = b"*3\r\n$6\r\nSWAPDB\r\n$1\r\n0\r\n$1\r\n1\r\n";
     let begin = || Steps::SwapDb(SwapDb::begin(swap, nodes()).0);
