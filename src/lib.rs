@@ -26,6 +26,7 @@
 //! * **topology**: nodes and ring; **epoch**: its number; **snapshot**: topology, command table and facts together.
 //! * **topic**: a channel, pattern or shard channel that somebody listens to; **ear**: a worker's connection to a node on
 //!   which it hears messages for all its subscribers.
+//! * **facade**: Circlet as a Redis Cluster of one **member**, for clients of clusters.
 //! * **refusal**: an error reply that Circlet itself gives.
 //!
 //! # Reading order

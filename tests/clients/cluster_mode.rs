@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{
     PROTOCOLS, Program, here, node, php_redis::php, play_over, python, restart_when_asked, ruby_redis::ruby, start,
 };
-use crate::support::Cluster;
+use crate::support::{Cluster, Redis};
 
 fn facade() -> Cluster {
     Cluster::with(|plan| plan.set("cluster_facade=on"))
@@ -127,4 +127,26 @@ fn redis_cli_runs_commands_and_finds_nothing_wrong_with_the_cluster() {
     assert!(run(&["--cluster", "rebalance", &address]).contains("No rebalancing needed"));
     let called = run(&["--cluster", "call", &address, "DBSIZE"]);
     assert!(called.contains(&format!("{address}: 1")), "{called}");
+}
+
+#[test]
+fn redis_cli_imports_a_plain_redis() {
+    let (cluster, plain) = (facade(), Redis::start());
+    let (mut source, mut client) = (plain.client(), cluster.client());
+    for number in 0..100 {
+        source.expect(&format!("SET k:{number} {number}"), "+OK\r\n");
+    }
+    source.expect("RPUSH list a b c", ":3\r\n");
+    source.expect("SET passing v EX 1000", "+OK\r\n");
+    let mut command = Command::new("redis-cli");
+    command.args(["--cluster", "import", &cluster.circlet.address()]);
+    command.args(["--cluster-from", &plain.address(), "--cluster-copy"]);
+    let told = Program::start(command).finish();
+    assert!(!told.contains("ERR"), "{told}");
+    client.expect("DBSIZE", ":102\r\n");
+    for number in 0..100 {
+        assert_eq!(client.value(&format!("GET k:{number}")).text(), number.to_string());
+    }
+    client.expect("LRANGE list 0 -1", "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n");
+    assert!((1..=1000).contains(&client.value("TTL passing").number()));
 }
