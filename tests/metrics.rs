@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
+
 use crate::support::{Cluster, http, wait::until_true};
 
 #[test]
@@ -136,6 +138,80 @@ fn the_text_is_what_prometheus_reads() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The document at `path`.
+fn document(circlet: &crate::support::circlet::Circlet, path: &str) -> Value {
+    let (status, text) = http::get(&circlet.admin(), path).unwrap();
+    assert_eq!(status, 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn documents_tell_of_circlet_the_ring_and_the_nodes() {
+    let mut cluster = Cluster::with(|plan| plan.set("node_info=1s").set("pipe.backoff_max=200ms"));
+    let mut client = cluster.client();
+    let key = cluster.key_on(1, 0);
+    client.expect(&format!("SET {key} v"), "+OK\r\n");
+    client.ask("nosuch");
+    let ring = document(&cluster.circlet, "/api/ring");
+    assert_eq!((ring["api"].as_u64(), ring["distribution"].as_str()), (Some(1), Some("xxh3")));
+    let shares: f64 = ring["nodes"].as_array().unwrap().iter().map(|node| node["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 0.001 && ring["slices"].as_array().unwrap().len() == 360, "{ring}");
+    until_true("the nodes' own words", || {
+        let nodes = document(&cluster.circlet, "/api/nodes");
+        nodes["nodes"].as_array().unwrap().iter().all(|node| {
+            node["state"] == "up" && node["info"]["memory"].as_u64() > Some(100_000) && node["answer_us"].is_u64()
+        }) && nodes["nodes"][1]["info"]["keys"] == 1
+    });
+    until_true("lines and commands", || {
+        client.ask(&format!("GET {key}"));
+        let status = document(&cluster.circlet, "/api/status");
+        let frequent = status["commands"]["frequent"].as_array().unwrap();
+        status["history"]["requests_per_s"].as_array().unwrap().iter().any(|rate| rate.as_f64() > Some(0.0))
+            && status["errors"]["by_kind"]["command"] == 1
+            && frequent.iter().any(|command| command["name"] == "get" && command["node_p99_us"].is_f64())
+            && status["sessions"]["now"] == 1
+            && status["moving"]["state"] == "idle"
+    });
+    cluster.nodes[1].kill();
+    until_true("a node that is down, and its event", || {
+        let node = &document(&cluster.circlet, "/api/nodes")["nodes"][1];
+        let events = document(&cluster.circlet, "/api/status")["events"].clone();
+        let told = |event: &Value| event["kind"] == "node-down" && event["node"] == "n2";
+        node["state"] == "down" && node["why"] != "" && events.as_array().unwrap().iter().any(told)
+    });
+    assert_eq!(document(&cluster.circlet, "/api/status")["nodes"]["up"], 2);
+    let told = client.value("CIRCLET EVENTS");
+    assert_eq!(told.list()[0].get("event").unwrap().text(), "node-down");
+    client.expect("CONFIG SET circlet.session.max_sessions 1", "+OK\r\n");
+    drop(cluster.circlet.client().rest());
+    until_true("what clients suffered", || {
+        let events = document(&cluster.circlet, "/api/status")["events"].clone();
+        let told = |kind: &str| events.as_array().unwrap().iter().any(|event| event["kind"] == kind);
+        told("option") && told("refused") && told("started")
+    });
+}
+
+#[test]
+fn a_token_is_wanted_and_foreign_names_are_refused() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let cluster = Cluster::with(|plan| plan.set(&format!("admin_token={token}")));
+    let admin = cluster.circlet.admin();
+    let ask = |path: &str, headers: &str| http::ask(&admin, path, headers).unwrap().0;
+    let own = format!("Host: {admin}\r\n");
+    let bearer = format!("{own}Authorization: Bearer {token}\r\n");
+    for path in ["/metrics", "/api/status", "/api/ring", "/api/nodes"] {
+        assert_eq!(ask(path, &own), 401, "{path}");
+        assert_eq!(ask(path, &format!("{own}Authorization: Bearer x{token}\r\n")), 401, "{path}");
+        assert_eq!(ask(path, &bearer), 200, "{path}");
+        assert_eq!(ask(path, &bearer.replace(&admin, "evil.example")), 421, "{path}");
+    }
+    assert_eq!(ask("/readyz", "Host: evil.example\r\n"), 200);
+    let mut client = cluster.client();
+    let events = client.ask("CIRCLET EVENTS");
+    assert!(events.contains("wrong token") && events.contains("by a name that is not its own"), "{events}");
+    assert!(!events.contains(token) && !cluster.circlet.output().contains(token));
+}
+
 #[test]
 fn strange_http_does_no_harm() {
     let cluster = Cluster::start();
@@ -146,6 +222,9 @@ fn strange_http_does_no_harm() {
         b"*1\r\n$4\r\nPING\r\n",
         b"\0\0\0\0\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"GET http://evil.example/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ] {
         let mut stream = TcpStream::connect(&admin).unwrap();
         stream.set_read_timeout(Some(crate::support::wait::LONG)).unwrap();

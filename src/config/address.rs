@@ -39,6 +39,28 @@ pub(super) fn addresses(raw: &Raw, base: &Path) -> Result<Vec<Address>, String> 
     Ok(read)
 }
 
+/// Reads host names, one or a list, `*` for any of them; in lower case.
+pub(super) fn hosts(raw: &Raw) -> Result<Vec<String>, String> {
+    let items = match raw {
+        Raw::List(items) => items.as_slice(),
+        other if other.is_empty() => &[],
+        other => std::slice::from_ref(other),
+    };
+    let host = |item: &Raw| match item {
+        Raw::Scalar { text, quoted: true } if is_host(text) => Ok(text.to_ascii_lowercase()),
+        Raw::Scalar { .. } | Raw::List(_) | Raw::Table => {
+            Err("use host names in quotes, without a port, such as [\"circlet-1.example\"], or [\"*\"] for any"
+                .to_owned())
+        }
+    };
+    items.iter().map(host).collect()
+}
+
+fn is_host(text: &str) -> bool {
+    let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    text == "*" || !text.is_empty() && text.len() <= 253 && letters(text)
+}
+
 /// Reads an address; a relative path of a unix socket starts from `base`.
 pub(super) fn one(text: &str, base: &Path) -> Result<Address, String> {
     /// Bytes of `sun_path`, less its final NUL.
@@ -84,6 +106,17 @@ mod tests {
         assert!(one(&path(107), Path::new("")).is_ok());
         assert!(one(&path(108), Path::new("")).unwrap_err().contains("107"));
         assert!(one("unix:x", Path::new(&path(106))).unwrap_err().contains("107"));
+    }
+
+    #[test]
+    fn host_names_are_read_without_ports() {
+        let read = |toml: &str| hosts(&Raw::parse(toml).unwrap());
+        assert_eq!(read("[\"A.example\", \"b\"]").unwrap(), ["a.example", "b"]);
+        assert_eq!(read("\"*\"").unwrap(), ["*"]);
+        assert!(read("[]").unwrap().is_empty() && read("\"\"").unwrap().is_empty());
+        for toml in ["[\"a:9180\"]", "[\"http://a\"]", "[\"\"]", "[\"*.a\"]", "7", "[[\"a\"]]", "[\"a b\"]"] {
+            assert!(read(toml).unwrap_err().contains("without a port"), "{toml}");
+        }
     }
 
     #[test]

@@ -26,8 +26,40 @@ pub(super) fn apply(draft: &mut Draft) {
         let place = draft.place("admin").or(draft.place("listen")).cloned().unwrap_or(Place::Nowhere);
         draft.mistake(place, format!("admin and listen are both {admin}; give them different ports"));
     }
+    admin_token(draft);
     spreading(draft);
     nodes::check(draft);
+}
+
+/// Fewest characters of a token: more than anybody guesses over a network.
+const MIN_TOKEN: usize = 16;
+
+/// Where other machines reach the admin address, it wants a token; and one that can stand in a header.
+fn admin_token(draft: &mut Draft) {
+    let place =
+        |draft: &Draft, keys: &[&str]| keys.iter().find_map(|key| draft.place(key)).cloned().unwrap_or(Place::Nowhere);
+    if ["admin", "admin_token", "admin_token_file"].iter().any(|key| draft.is_broken(key)) {
+        return;
+    }
+    match &draft.config.admin_token {
+        Some(token) if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            let text = format!(
+                "admin_token is too short, or has other characters than letters, digits and punctuation; use at least \
+                 {MIN_TOKEN}, such as `openssl rand -hex 16` gives"
+            );
+            draft.mistake(place(draft, &["admin_token", "admin_token_file"]), text);
+        }
+        None => {
+            if let Some(admin) = draft.config.admin.clone().filter(|admin| !admin.is_local()) {
+                let text = format!(
+                    "admin is {admin}, which other machines reach; set admin_token_file to a file with a token that they must \
+                     give, or listen on 127.0.0.1"
+                );
+                draft.mistake(place(draft, &["admin"]), text);
+            }
+        }
+        Some(_) => {}
+    }
 }
 
 /// Reports every pair of options that is out of order.

@@ -50,6 +50,7 @@ use crate::traffic::{
         hash_tag::Tag,
         ring::{Hashing, RingError},
     },
+    settings::Password,
 };
 use draft::Draft;
 
@@ -62,10 +63,16 @@ pub struct Config {
     pub socket_mode: u32,
     /// Where metrics and health are served (HTTP, always [`Address::Tcp`]); `None`: nowhere.
     pub admin: Option<Address>,
+    /// What whoever reads there must give; always set where other machines reach it.
+    pub admin_token: Option<Password>,
+    /// Names by which it may be asked beside its own, in lower case; `*`: any.
+    pub admin_hosts: Vec<String>,
     /// Directory that belongs to this Circlet alone; see [`Config::open_state`].
     pub state: Option<PathBuf>,
     /// How long a stopping Circlet waits for what is in flight.
     pub drain_timeout: Duration,
+    /// How often the nodes are asked for their INFO; `None`: never.
+    pub node_info: Option<Duration>,
     /// How keys are spread over the nodes.
     pub distribution: Distribution,
     /// Points on the ring of a node of weight 1, with [`Distribution::Xxh3`].
@@ -121,8 +128,11 @@ impl Default for Config {
             listen: vec![Address::Tcp { host: "127.0.0.1".to_owned(), port: 6380 }],
             socket_mode: 0o660,
             admin: Some(Address::Tcp { host: "127.0.0.1".to_owned(), port: 9180 }),
+            admin_token: None,
+            admin_hosts: Vec::new(),
             state: None,
             drain_timeout: Duration::from_secs(10),
+            node_info: Some(Duration::from_secs(5)),
             distribution: Distribution::Xxh3,
             points_per_weight: 8_192,
             key_hash: KeyHash::Fnv1a64,

@@ -32,6 +32,8 @@ enum Kind {
     Listen(fn(&mut Config) -> &mut Vec<Address>),
     /// A TCP address or `off`.
     TcpOrOff(fn(&mut Config) -> &mut Option<Address>),
+    /// Host names, none or several.
+    Hosts(fn(&mut Config) -> &mut Vec<String>),
     /// Permission bits.
     Mode(fn(&mut Config) -> &mut u32),
     /// A path; empty for none.
@@ -78,6 +80,9 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "listen", kind: Kind::Listen(|c| &mut c.listen) },
     Row { key: "socket_mode", kind: Kind::Mode(|c| &mut c.socket_mode) },
     Row { key: "admin", kind: Kind::TcpOrOff(|c| &mut c.admin) },
+    Row { key: "admin_token", kind: Kind::Secret(|c| &mut c.admin_token) },
+    Row { key: "admin_token_file", kind: Kind::SecretFile(|c| &mut c.admin_token) },
+    Row { key: "admin_hosts", kind: Kind::Hosts(|c| &mut c.admin_hosts) },
     Row { key: "workers", kind: Kind::Threads(|c| &mut c.traffic.workers, 1..=1_024) },
     Row { key: "state", kind: Kind::Path(|c| &mut c.state) },
     Row { key: "requirepass", kind: Kind::Secret(|c| &mut c.traffic.requirepass) },
@@ -85,6 +90,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
     Row { key: "cluster_facade", kind: Kind::Facade(|c| &mut c.traffic.cluster_facade) },
     Row { key: "drain_timeout", kind: Kind::Time(|c| &mut c.drain_timeout, 0..=HOUR) },
+    Row { key: "node_info", kind: Kind::TimeOrOff(|c| &mut c.node_info, SECOND..=HOUR) },
     Row { key: "ring.distribution", kind: Kind::Distribution(|c| &mut c.distribution) },
     Row { key: "ring.points", kind: Kind::Count32(|c| &mut c.points_per_weight, 1..=1_048_576) },
     Row { key: "ring.hash", kind: Kind::KeyHash(|c| &mut c.key_hash) },
@@ -228,6 +234,8 @@ impl Row {
         let other = match self.key {
             "requirepass" => "requirepass_file",
             "requirepass_file" => "requirepass",
+            "admin_token" => "admin_token_file",
+            "admin_token_file" => "admin_token",
             _ => return,
         };
         let same_source = |other: &Place| matches!(other, Place::Line { .. }) == matches!(place, Place::Line { .. });
@@ -259,12 +267,16 @@ impl Kind {
             *at(config) = address::addresses(raw, base)?;
             return Ok(());
         }
+        if let Self::Hosts(at) = self {
+            *at(config) = address::hosts(raw)?;
+            return Ok(());
+        }
         let Raw::Scalar { text, quoted } = raw else {
             return Err("use a single value".to_owned());
         };
         let string = || if *quoted { Ok(text.as_str()) } else { Err("write it in quotes".to_owned()) };
         match self {
-            Self::Listen(_) => {}
+            Self::Listen(_) | Self::Hosts(_) => {}
             Self::TcpOrOff(at) => *at(config) = or_off(string()?, address::tcp)?,
             Self::Mode(at) => *at(config) = value::mode(text)?,
             Self::Path(at) => *at(config) = Some(string()?).filter(|path| !path.is_empty()).map(|path| base.join(path)),
@@ -308,6 +320,10 @@ impl Kind {
         Some(match self {
             Self::Listen(at) => {
                 let all: Vec<String> = at(config).iter().map(|address| quoted(&address.to_string())).collect();
+                format!("[{}]", all.join(", "))
+            }
+            Self::Hosts(at) => {
+                let all: Vec<String> = at(config).iter().map(|host| quoted(host)).collect();
                 format!("[{}]", all.join(", "))
             }
             Self::TcpOrOff(at) => quoted(&at(config).as_ref().map_or_else(|| "off".to_owned(), Address::to_string)),

@@ -8,26 +8,43 @@
 //! a worker that hears of them in another order keeps the higher revision. The file is not written. Io: the log and the
 //! process's limit of open files.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::{file_limit, logging};
+use super::{file_limit, logging, now_ms};
 use crate::{
     config::{Config, Unchangeable},
     traffic::{
         Settings,
+        observe::{Journal, chronicle::Kind},
         options::{OptionError, Options},
     },
 };
 
 /// The options that hold.
 #[derive(Debug)]
-pub struct Live(Mutex<Config>);
+pub struct Live {
+    config: Mutex<Config>,
+    /// Where changes are noted; it comes with the workers, which need the options to start.
+    journal: OnceLock<Arc<Journal>>,
+}
 
 impl Live {
     /// Those of the start.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Mutex::new(config))
+        Self { config: Mutex::new(config), journal: OnceLock::new() }
+    }
+
+    /// Notes changes in `journal` from now on.
+    pub fn note_in(&self, journal: Arc<Journal>) {
+        // The first one stays: there is one per process.
+        let _ = self.journal.set(journal);
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn listen(&self) -> Vec<String> {
+        self.config().listen.iter().map(ToString::to_string).collect()
     }
 
     /// How connections to nodes behave, for whoever is no worker.
@@ -38,7 +55,7 @@ impl Live {
 
     fn config(&self) -> MutexGuard<'_, Config> {
         // A change is whole or not there, whoever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,6 +83,9 @@ impl Options for Live {
         *config = changed;
         for (name, value) in changes {
             tracing::info!(option = %name, %value, "changed by CONFIG SET");
+            if let Some(journal) = self.journal.get() {
+                journal.chronicle().note(now_ms(), Kind::Option, "", &format!("{name} = {value} (CONFIG SET)"));
+            }
         }
         Ok(Arc::new(config.traffic.clone()))
     }

@@ -5,9 +5,9 @@
 //!               │                                      ▲            │
 //!               ├─────► live ◄──CONFIG SET circlet.*──────┤            │
 //!               ├─────► probe ──facts, table (publish)─┘            │ Published counters
-//!               └─────► admin ◄── telemetry ◄──────────────────────┘
+//!               └─────► admin ◄── telemetry, status ◄──────────────┘
 //!                         ▲
-//!                  /metrics /healthz /readyz
+//!                  /api/… /metrics /healthz /readyz
 //! ```
 //!
 //! It runs on the main thread in one runtime of its own; the workers have theirs. It reaches them only by handing over
@@ -21,8 +21,16 @@ pub mod logging;
 pub mod probe;
 pub mod signals;
 pub mod start;
+pub mod status;
 pub mod telemetry;
 pub mod trim;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 pub use signals::Signals;
 pub use start::{Doors, Running, StartError, start};
+
+/// The wall clock, ms since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -22,10 +22,12 @@ use std::{
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{
-    admin,
+    admin::{self, Access, Views},
     listen::{self, BindError, Door},
     live::Live,
+    now_ms,
     probe::{self, Board, Known},
+    status::{self, Status},
     telemetry::{Telemetry, View},
     trim,
 };
@@ -33,8 +35,9 @@ use crate::{
     config::Config,
     traffic::{
         command::Table,
+        observe::chronicle::Kind,
         options::Options,
-        route::{Address, Epoch, NodeId, Topology},
+        route::{Address, Epoch, Topology},
         worker::{Fleet, Snapshot},
     },
 };
@@ -141,26 +144,30 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
     let fleet = Fleet::start(Arc::new(config.traffic.clone()), snapshot, Arc::clone(&live) as Arc<dyn Options>)
         .map_err(|error| StartError::System("the workers cannot be started", error))?;
     let fleet = Arc::new(fleet);
-    let board = Arc::new(Board::new(nodes));
+    live.note_in(Arc::clone(fleet.journal()));
+    let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));
     let draining = Arc::new(AtomicBool::new(false));
+    let status =
+        Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(&draining)));
     let mut background = JoinSet::new();
     background.spawn(trim::run(Arc::clone(&fleet)));
     background.spawn(probe::run(
         Arc::clone(&topology),
         Arc::new(move || live.pipe()),
-        Arc::clone(&board),
+        board,
         known,
         publisher(&fleet, &topology),
     ));
     let Doors { clients, admin, state } = doors;
     if let Some((listener, address)) = admin {
-        let views = views(&fleet, board, &draining);
+        background.spawn(status::run(Arc::clone(&status)));
+        let (views, access) = (views(&fleet, &status), Access::of(config));
         background.spawn(async move {
-            if let Err(error) = admin::serve(listener, views).await {
+            if let Err(error) = admin::serve(listener, views, access).await {
                 tracing::error!(%address, why = %error, "the admin address is not served");
             }
         });
-        tracing::info!(%address, "metrics and health over HTTP");
+        tracing::info!(%address, "status, metrics and health over HTTP");
     }
     let accepting = clients.into_iter().map(|door| spawn_accept(door, Arc::clone(&fleet))).collect();
     Ok(Running { fleet, accepting, background, draining, _state: state })
@@ -190,38 +197,31 @@ fn spawn_accept(door: Door, fleet: Arc<Fleet>) -> JoinHandle<()> {
 }
 
 /// What the admin address shows.
-fn views(fleet: &Arc<Fleet>, board: Arc<Board>, draining: &Arc<AtomicBool>) -> admin::Views {
+fn views(fleet: &Arc<Fleet>, status: &Arc<Status>) -> Views {
     let telemetry = Telemetry::new(SystemTime::now());
-    let (metrics_fleet, ready_fleet, draining) = (Arc::clone(fleet), Arc::clone(fleet), Arc::clone(draining));
+    let (fleet, journal) = (Arc::clone(fleet), Arc::clone(fleet.journal()));
     let metrics = move || {
-        let topology = metrics_fleet.topology();
         telemetry.render(&View {
-            topology: &topology,
-            workers: metrics_fleet.published(),
-            commands: metrics_fleet.journal().commands(),
-            sessions: metrics_fleet.sessions(),
-            refused: metrics_fleet.refused(),
+            topology: &fleet.topology(),
+            workers: fleet.published(),
+            commands: fleet.journal().commands(),
+            sessions: fleet.sessions(),
+            refused: fleet.refused(),
         })
     };
-    let ready = move || {
-        if draining.load(Relaxed) {
-            return Err("draining".to_owned());
-        }
-        let nodes = ready_fleet.topology().nodes.len();
-        let up = (0..nodes).filter(|index| is_up(&ready_fleet, &board, *index)).count();
-        if up == 0 {
-            Err(format!("none of {nodes} nodes is up"))
-        } else {
-            Ok(format!("ready, {up} of {nodes} nodes up"))
-        }
+    let of = |text: fn(&Status) -> String| {
+        let status = Arc::clone(status);
+        Box::new(move || text(&status)) as Box<dyn Fn() -> String + Send + Sync>
     };
-    admin::Views { metrics: Box::new(metrics), ready: Box::new(ready) }
-}
-
-/// Whether a worker can use the node, or would find it: pipes are opened on first use.
-fn is_up(fleet: &Fleet, board: &Board, index: usize) -> bool {
-    let used = fleet.published().iter().filter_map(|worker| worker.nodes.get(index)).any(|node| node.up.load(Relaxed));
-    used || u16::try_from(index).is_ok_and(|id| board.answers(NodeId(id)))
+    let ready = Arc::clone(status);
+    Views {
+        metrics: Box::new(metrics),
+        ready: Box::new(move || ready.ready()),
+        status: of(Status::status),
+        ring: of(Status::ring),
+        nodes: of(Status::nodes),
+        refused: Box::new(move |text| journal.chronicle().count(now_ms(), Kind::Admin, text, 1)),
+    }
 }
 
 impl Running {
@@ -241,6 +241,13 @@ impl Running {
     /// off after `limit`.
     pub async fn drain(&mut self, limit: Duration) -> usize {
         self.draining.store(true, Relaxed);
+        let journal = self.fleet.journal();
+        journal.chronicle().note(
+            now_ms(),
+            Kind::Stopping,
+            "",
+            "stopping: no new clients, what is in flight is answered",
+        );
         for accepting in self.accepting.drain(..) {
             accepting.abort();
             // Awaited so that the socket is closed and its file removed; that it was cancelled is no news.

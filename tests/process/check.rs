@@ -102,3 +102,14 @@ fn a_damaged_twemproxy_file_is_told_with_line_and_cure() {
     }
     assert_eq!(run(&["serve", "--twemproxy-config", &path, "--config", &path]).status.code(), Some(2));
 }
+
+#[test]
+fn an_admin_address_that_others_reach_wants_a_token() {
+    let node = ["serve", "--node", "a=127.0.0.1:1", "--admin", "0.0.0.0:9180"];
+    let with = |more: &[&str]| complaint(&run(&[&node[..], more].concat()));
+    assert!(with(&[]).contains("--admin: admin is 0.0.0.0:9180, which other machines reach; set admin_token_file"));
+    assert!(with(&["--set", "admin_token=short"]).contains("admin_token is too short"));
+    let both = ["--set", "admin_token=0123456789abcdef", "--set", "admin_token_file=/nosuch"];
+    assert!(with(&both).contains("/nosuch cannot be read"));
+    assert!(!with(&["--set", "admin_token=hush"]).contains("hush"));
+}

@@ -9,9 +9,14 @@ use super::wait::LONG;
 
 /// Status code and body of `GET path`; `None` if nobody answers.
 pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    ask(address, path, &format!("Host: {address}\r\n"))
+}
+
+/// The same with these header lines.
+pub fn ask(address: &str, path: &str, headers: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(LONG)).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;

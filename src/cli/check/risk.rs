@@ -43,7 +43,7 @@ pub(super) fn risks(config: &Config, ring: &Ring, machine: &Machine) -> Vec<Stri
 /// Who may come in.
 fn doors(config: &Config, risks: &mut Vec<String>) {
     let open = config.traffic.requirepass.is_none();
-    for address in config.listen.iter().filter(|address| open && !is_local(address)) {
+    for address in config.listen.iter().filter(|address| open && !address.is_local()) {
         risks.push(format!(
             "listen is {address}, and there is no password: everybody who reaches it may read and write; set requirepass_file, or \
              listen on 127.0.0.1"
@@ -57,21 +57,18 @@ fn doors(config: &Config, risks: &mut Vec<String>) {
              requirepass_file"
         ));
     }
-    if let Some(admin) = config.admin.as_ref().filter(|admin| !is_local(admin)) {
+    if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.is_local()) {
         risks.push(format!(
-            "admin is {admin}: everybody who reaches it may read metrics, names and addresses; listen on 127.0.0.1, or keep others \
-             off that port"
+            "admin is {admin}, without encryption: whoever listens on the network reads the token, metrics, names and addresses; keep \
+             others off that port, or listen on 127.0.0.1"
         ));
     }
-}
-
-/// Whether only this machine reaches `address`.
-fn is_local(address: &Address) -> bool {
-    match address {
-        Address::Unix(_) => true,
-        Address::Tcp { host, .. } => {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
-        }
+    if config.admin_token.is_none() && config.admin.is_some() && config.admin_hosts.iter().any(|host| host == "*") {
+        risks.push(
+            "admin_hosts is \"*\", and there is no admin_token: any web page that a browser on this machine shows may read the admin \
+             address (DNS rebinding); name the hosts, or set admin_token_file"
+                .to_owned(),
+        );
     }
 }
 
@@ -207,7 +204,12 @@ mod tests {
             (&TWO, &["listen=0.0.0.0:6380"], "listen is 0.0.0.0:6380, and there is no password"),
             (&TWO, &["listen=[::]:6380"], "listen is [::]:6380, and there is no password"),
             (&TWO, &["listen=unix:/run/c", "socket_mode=666"], "socket_mode is 666, and there is no password"),
-            (&TWO, &["admin=0.0.0.0:9180"], "admin is 0.0.0.0:9180"),
+            (
+                &TWO,
+                &["admin=0.0.0.0:9180", "admin_token=0123456789abcdef"],
+                "admin is 0.0.0.0:9180, without encryption",
+            ),
+            (&TWO, &["admin_hosts=*"], "admin_hosts is \"*\", and there is no admin_token"),
             (&["a=127.0.0.1:1", "b=8.8.8.8:2"], &[], "node b at 8.8.8.8:2 is on a public address"),
             (
                 &["a=127.0.0.1:1", "b=127.0.0.1:2", "c=127.0.0.1:3", "d=127.0.0.1:4"],

@@ -21,13 +21,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
+use super::now_ms;
 use crate::traffic::{
     command::Table,
+    observe::{Journal, census::Said, chronicle},
     route::{Node, NodeId, Topology},
     settings::PipeSettings,
     worker::Facts,
@@ -45,27 +47,38 @@ const QUEUE: usize = 16;
 /// Tells how connections to nodes behave at the moment.
 pub type Settings = Arc<dyn Fn() -> PipeSettings + Send + Sync>;
 
-/// Which nodes answer their control connection.
+/// Which nodes answer their control connection; what they say of themselves goes into the journal.
 #[derive(Debug)]
-pub struct Board(Vec<AtomicBool>);
+pub struct Board {
+    answers: Vec<AtomicBool>,
+    journal: Arc<Journal>,
+    /// How often the nodes are asked for their INFO; `None`: never.
+    info_every: Option<Duration>,
+}
 
 impl Board {
     /// A board over `nodes` nodes, none of which has answered yet.
     #[must_use]
-    pub fn new(nodes: usize) -> Self {
-        Self((0..nodes).map(|_| AtomicBool::new(false)).collect())
+    pub fn new(nodes: usize, journal: Arc<Journal>, info_every: Option<Duration>) -> Self {
+        Self { answers: (0..nodes).map(|_| AtomicBool::new(false)).collect(), journal, info_every }
     }
 
     /// Whether the node answers.
     #[must_use]
     pub fn answers(&self, node: NodeId) -> bool {
-        self.0.get(node.index()).is_some_and(|answers| answers.load(Relaxed))
+        self.answers.get(node.index()).is_some_and(|answers| answers.load(Relaxed))
     }
 
-    fn set(&self, node: NodeId, answers: bool) {
-        if let Some(entry) = self.0.get(node.index()) {
+    /// It answers, or does not because of `why`.
+    fn set(&self, id: NodeId, answers: bool, why: &str) {
+        if let Some(entry) = self.answers.get(id.index()) {
             entry.store(answers, Relaxed);
         }
+        self.journal.census().entry(id).set_answers(answers, why, now_ms());
+    }
+
+    fn happened(&self, kind: chronicle::Kind, node: &Node, text: &str) {
+        self.journal.chronicle().note(now_ms(), kind, &node.name, text);
     }
 }
 
@@ -110,13 +123,14 @@ async fn watch(
         let visit = Visit { node: &node, id, settings: &now, board: &board, learned: &learned };
         let Err(trouble) = visit.stay().await;
         let was_there = board.answers(id);
-        board.set(id, false);
         if was_there {
             (backoff, told) = (fresh(), None);
         }
         let why = trouble.to_string();
+        board.set(id, false, &why);
         // One line per change, not per try.
         if told.as_ref() != Some(&why) {
+            board.happened(chronicle::Kind::NodeDown, &node, &why);
             tracing::warn!(node = %node.name, address = %node.address, %why, "node does not answer its probe");
             told = Some(why);
         }
@@ -139,15 +153,40 @@ impl Visit<'_> {
         let PipeSettings { connect_timeout, request_timeout, .. } = *self.settings;
         let mut conversation = Conversation::open(self.node, connect_timeout, request_timeout).await?;
         let mut seen = self.ask_all(&mut conversation).await?;
-        self.board.set(self.id, true);
+        self.board.set(self.id, true, "");
+        self.board.happened(chronicle::Kind::NodeUp, self.node, "it answers");
         self.log(&seen, "node answers its probe");
+        let mut asked = None;
         loop {
+            self.ask_info(&mut conversation, &mut asked).await?;
             conversation.rest(RECHECK).await?;
             if Identity::ask(&mut conversation).await? != seen {
                 seen = self.ask_all(&mut conversation).await?;
+                self.board.happened(chronicle::Kind::NodeChanged, self.node, "it is another server than before");
                 self.log(&seen, "node has changed");
             }
         }
+    }
+
+    /// Asks what the node says of itself, if that was long enough ago. One that will not say is asked again all the same.
+    async fn ask_info(&self, conversation: &mut Conversation, asked: &mut Option<Instant>) -> Result<(), Trouble> {
+        let Some(every) = self.board.info_every else { return Ok(()) };
+        if asked.is_some_and(|asked| asked.elapsed() + RECHECK / 2 < every) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        *asked = Some(begin);
+        // Nearly nothing to do for the node: what it takes is the way, and the queue in front of it.
+        conversation.ask(&["COMMAND", "COUNT"]).await?;
+        let answer_us = begin.elapsed().as_micros() as u64;
+        let info = conversation.text_of(&["INFO"], 0).await?;
+        let mut census = self.board.journal.census();
+        let report = census.entry(self.id);
+        report.answer_us = answer_us;
+        if let Ok(info) = info {
+            report.set_said(Said::read(&info, now_ms()));
+        }
+        Ok(())
     }
 
     fn log(&self, seen: &Identity, what: &str) {

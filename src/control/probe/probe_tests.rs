@@ -51,7 +51,8 @@ type Published = Arc<Mutex<Vec<Facts>>>;
 
 /// Watches a listener's node; gives the board and what is published.
 fn watched(topology: Arc<Topology>) -> (Arc<Board>, Published, tokio::task::JoinHandle<()>) {
-    let board = Arc::new(Board::new(1));
+    let journal = Arc::new(Journal::new(1, 0));
+    let board = Arc::new(Board::new(1, journal, Some(Duration::ZERO)));
     let published = Published::default();
     let seen = Arc::clone(&published);
     let known = Known::new(Arc::new(Table::builtin()), 1);

@@ -128,6 +128,7 @@ pub enum Local {
     AclUsers,
     /// `ACL WHOAMI`: the client's user as Circlet knows it, not the user Circlet is at the nodes.
     AclWhoAmI,
+    CircletEvents,
     CircletHelp,
     CircletNodes,
     CircletRing,
@@ -288,6 +289,7 @@ const LOCALS: &[(&str, Local)] = &[
     ("acl-log", Local::AclLog),
     ("acl-users", Local::AclUsers),
     ("acl-whoami", Local::AclWhoAmI),
+    ("circlet-events", Local::CircletEvents),
     ("circlet-help", Local::CircletHelp),
     ("circlet-nodes", Local::CircletNodes),
     ("circlet-ring", Local::CircletRing),

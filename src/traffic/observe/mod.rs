@@ -7,10 +7,13 @@
 //!  tick ────► Journal.commands[worker]                       read by /metrics and LATENCY HISTOGRAM
 //! ```
 //! [`tally`]: calls, errors and latency per command, owned by a worker. [`slow`], [`shown`]: slow requests and their arguments.
-//! [`events`], [`doctor`]: what LATENCY tells. [`Journal`]: what all workers write and anybody
+//! [`events`], [`doctor`]: what LATENCY tells. [`chronicle`]: what has happened lately. [`census`]: what the nodes were found to
+//! be; both are written by the control plane. [`Journal`]: what all workers write and anybody
 //! reads; the only lock here, taken when a request was slow and once per tick, never on a usual request's way. Bounded by
 //! the number of commands, `slowlog.max_len` and 160 samples per event. Pure: time comes in as an argument.
 
+pub mod census;
+pub mod chronicle;
 pub mod doctor;
 pub mod events;
 pub mod shown;
@@ -19,6 +22,8 @@ pub mod tally;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use census::Census;
+pub use chronicle::Chronicle;
 pub use events::Events;
 pub use slow::{Slow, SlowLog};
 pub use tally::{Tallies, Tally};
@@ -34,6 +39,8 @@ pub struct Journal {
     table: Mutex<Option<Arc<Table>>>,
     slow: Mutex<SlowLog>,
     events: Mutex<Events>,
+    chronicle: Mutex<Chronicle>,
+    census: Mutex<Census>,
 }
 
 impl Journal {
@@ -45,6 +52,8 @@ impl Journal {
             table: Mutex::default(),
             slow: Mutex::new(SlowLog::new(max_slow)),
             events: Mutex::default(),
+            chronicle: Mutex::default(),
+            census: Mutex::default(),
         }
     }
 
@@ -56,6 +65,16 @@ impl Journal {
     /// The latency events of all workers.
     pub fn events(&self) -> MutexGuard<'_, Events> {
         lock(&self.events)
+    }
+
+    /// What has happened lately.
+    pub fn chronicle(&self) -> MutexGuard<'_, Chronicle> {
+        lock(&self.chronicle)
+    }
+
+    /// What the nodes were found to be.
+    pub fn census(&self) -> MutexGuard<'_, Census> {
+        lock(&self.census)
     }
 
     /// Publishes a worker's numbers; `table` names their rows. A reader that is just here makes it wait for the next tick.

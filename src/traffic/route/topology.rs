@@ -3,7 +3,7 @@
 //! The control plane builds a [`Topology`] and publishes it; a worker plans each request against exactly one.
 //! A node's place on the ring depends on its name, so its address may change. Pure.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use super::ring::Ring;
 use crate::traffic::settings::Password;
@@ -36,6 +36,19 @@ pub enum Address {
     },
     /// Path of a unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine reaches it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp { host, .. } => {
+                host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+            }
+        }
+    }
 }
 
 impl fmt::Display for Address {

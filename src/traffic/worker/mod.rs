@@ -150,7 +150,7 @@ impl Fleet {
 
     /// What the workers measure of commands.
     #[must_use]
-    pub fn journal(&self) -> &Journal {
+    pub fn journal(&self) -> &Arc<Journal> {
         &self.shared.journal
     }
 

@@ -3,14 +3,19 @@
 //! Every reply is a map, or a list of maps, of short texts and numbers, flat enough to be read in redis-cli; programs go by
 //! the names of the fields and pass over those that they do not know. `circlet ring --at` is such a program. Pure.
 
+use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::ClientKey,
     command::Local,
     core::{Core, request::Request},
+    observe::census::Report,
     refusal::Refusal,
     resp::{Proto, encode},
-    route::{Scheme, Way, ring::Hashing, way::Step},
+    route::{NodeId, Scheme, Way, ring::Hashing, way::Step},
 };
+
+/// Events that CIRCLET EVENTS shows if it is not told.
+const SHOWN: usize = 20;
 
 /// Keys that may be asked for at once.
 const MAX_KEYS: usize = 1_000;
@@ -20,10 +25,12 @@ const MAX_KEY_BYTES: usize = 1 << 20;
 /// What CIRCLET HELP answers, in the form of Redis's HELP.
 const HELP: &[&str] = &[
     "CIRCLET <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "EVENTS [COUNT <count>]",
+    "    What has happened lately, newest first (default: 20).",
     "HELP",
     "    Print this help.",
     "NODES",
-    "    The nodes: name, address, weight, share of the keys, state, and why it is down.",
+    "    The nodes: name, address, weight, share of the keys, state, why it is down, and what it says of itself.",
     "RING",
     "    How keys are spread over the nodes, and the nodes with their shares.",
     "WHERE <key> [<key> ...]",
@@ -33,6 +40,7 @@ const HELP: &[&str] = &[
 impl Core {
     pub(super) fn local_circlet(&mut self, key: ClientKey, request: Request<'_>, which: Local) {
         match which {
+            Local::CircletEvents => self.circlet_events(key, request),
             Local::CircletRing => self.circlet_ring(key),
             Local::CircletNodes => self.circlet_nodes(key),
             Local::CircletWhere => self.circlet_where(key, request),
@@ -79,20 +87,66 @@ impl Core {
     fn circlet_nodes(&mut self, key: ClientKey) {
         let (topology, proto) = (std::sync::Arc::clone(&self.snapshot.topology), self.proto(key));
         let mut nodes = Vec::new();
-        for (index, (node, share)) in topology.nodes.iter().zip(topology.ring.shares()).enumerate() {
-            let (state, why) = self.node_state(index);
+        for (index, (node, share)) in (0..).zip(topology.nodes.iter().zip(topology.ring.shares())) {
+            let report = self.journal.census().of(NodeId(index));
+            let (state, why) = self.told_state(usize::from(index), &report);
             let mut fields = Fields::new(proto);
             fields.text("name", &node.name);
             fields.text("address", &node.address.to_string());
             fields.double("weight", node.weight);
             fields.double("share", *share);
             fields.text("state", state);
-            fields.text("why", why);
+            fields.text("why", &why);
+            fields.number("since", report.since_ms / 1_000);
+            said(&report, &mut fields);
             fields.end(&mut nodes);
         }
         self.answer(key, |out| {
             encode::array_header(out, topology.nodes.len());
             out.extend_from_slice(&nodes);
+        });
+    }
+
+    /// Whether the node can be used, and why not: this worker knows of its own pipes, the probe of its own connection.
+    fn told_state(&self, index: usize, report: &Report) -> (&'static str, String) {
+        match (self.node_state(index), report.answers) {
+            (("up", _), _) | (("connecting", _), Some(true)) => ("up", String::new()),
+            (("connecting", _), Some(false)) => ("down", report.why.clone()),
+            ((state, why), _) => (state, why.to_owned()),
+        }
+    }
+
+    /// `CIRCLET EVENTS [COUNT count]`
+    fn circlet_events(&mut self, key: ClientKey, request: Request<'_>) {
+        let count = match request.args.len() {
+            2 => Some(SHOWN),
+            4 if request.arg(2).eq_ignore_ascii_case(b"COUNT") => {
+                let Some(count) = integer(request.arg(3)) else {
+                    return self.refuse(key, &Refusal::Redis(NOT_AN_INTEGER));
+                };
+                usize::try_from(count).ok()
+            }
+            _ => return self.refuse(key, &Refusal::Redis(SYNTAX)),
+        };
+        let Some(count) = count else {
+            return self.refuse(key, &Refusal::Redis("ERR COUNT should be greater than or equal to 0"));
+        };
+        let (journal, proto) = (std::sync::Arc::clone(&self.journal), self.proto(key));
+        self.answer(key, |out| {
+            let chronicle = journal.chronicle();
+            let newest = chronicle.newest(count);
+            encode::array_header(out, newest.len());
+            for event in newest {
+                let mut fields = Fields::new(proto);
+                fields.number("id", event.id);
+                fields.number("time", event.at_ms / 1_000);
+                fields.number("last", event.last_ms / 1_000);
+                fields.text("event", event.kind.label());
+                fields.text("node", &event.node);
+                fields.text("text", &event.text);
+                fields.number("count", event.count);
+                fields.end(out);
+            }
         });
     }
 
@@ -115,6 +169,20 @@ impl Core {
             }
         });
     }
+}
+
+/// What a node says of itself, as far as it was asked.
+fn said(report: &Report, fields: &mut Fields) {
+    let Some(said) = &report.said else { return };
+    fields.number("asked", said.at_ms / 1_000);
+    fields.text("version", &said.version);
+    fields.text("role", &said.role);
+    fields.number("uptime", said.uptime_s);
+    fields.number("memory", said.memory);
+    fields.number("max_memory", said.max_memory);
+    fields.number("keys", said.keys);
+    fields.number("clients", said.clients);
+    fields.number("ops_per_s", said.ops_per_s);
 }
 
 /// One key's way.

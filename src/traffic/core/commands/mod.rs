@@ -71,7 +71,11 @@ impl Core {
             | Local::AclLog
             | Local::AclUsers
             | Local::AclWhoAmI => self.acl(key, request, which, table),
-            Local::CircletHelp | Local::CircletNodes | Local::CircletRing | Local::CircletWhere => {
+            Local::CircletEvents
+            | Local::CircletHelp
+            | Local::CircletNodes
+            | Local::CircletRing
+            | Local::CircletWhere => {
                 self.local_circlet(key, request, which);
             }
             Local::Command

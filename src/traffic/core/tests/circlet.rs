@@ -1,6 +1,7 @@
 //! CIRCLET: what it tells, in both protocols, and what it refuses.
 
 use super::*;
+use crate::traffic::observe::{census::Said, chronicle::Kind};
 use crate::traffic::route::{KeyHash, Scheme, hash_tag::Tag, ring::Hashing};
 
 /// The reply to `words`, its lengths left out: what redis-cli would show.
@@ -46,10 +47,32 @@ fn nodes_have_their_state_and_its_reason() {
     world.lose(1, &Lost::Broken("it closed the connection".to_owned()));
     let (id, attempt) = (world.pipe(1), world.core.pipes[world.pipe(1).index()].attempt);
     world.core.pipe_failed(id, attempt, Fault::Node, "connection refused");
+    {
+        let mut census = world.core.journal.census();
+        census.entry(NodeId(0)).set_answers(true, "", 5_000);
+        census.entry(NodeId(0)).set_said(Said { keys: 77, version: "7.0.15".to_owned(), ..Said::default() });
+    }
     let nodes = told(&mut world, key, &["CIRCLET", "NODES"]);
+    let after = |field: &str| nodes.iter().skip_while(|line| *line != field).nth(1).unwrap().as_str();
+    assert_eq!((after("since"), after("keys"), after("version")), (":5", ":77", "7.0.15"));
     let states: Vec<&str> = nodes.windows(2).filter(|pair| pair[0] == "state").map(|pair| pair[1].as_str()).collect();
     assert_eq!(states, ["up", "down", "up"]);
     assert!(nodes.contains(&"connection refused".to_owned()), "{nodes:?}");
+}
+
+#[test]
+fn events_are_told_newest_first() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    assert_eq!(told(&mut world, key, &["CIRCLET", "EVENTS"]), ["*0"]);
+    for number in 0..30 {
+        world.core.journal.chronicle().note(number * 1_000, Kind::NodeDown, "a", &format!("reason {number}"));
+    }
+    let events = told(&mut world, key, &["CIRCLET", "EVENTS"]);
+    assert_eq!((events[0].as_str(), events[1].as_str()), ("*20", "*14"));
+    assert_eq!(events[2..12], ["id", ":29", "time", ":29", "last", ":29", "event", "node-down", "node", "a"]);
+    assert_eq!(told(&mut world, key, &["CIRCLET", "EVENTS", "count", "3"])[0], "*3");
+    assert_eq!(told(&mut world, key, &["CIRCLET", "EVENTS", "COUNT", "0"]), ["*0"]);
 }
 
 #[test]
@@ -86,6 +109,9 @@ fn what_is_wrong_is_refused_with_its_cure() {
         (&["CIRCLET"][..], "-ERR wrong number of arguments for 'circlet' command"),
         (&["CIRCLET", "WHERE"], "-ERR wrong number of arguments for 'circlet|where' command"),
         (&["CIRCLET", "RING", "x"], "-ERR wrong number of arguments for 'circlet|ring' command"),
+        (&["CIRCLET", "EVENTS", "3"], "-ERR syntax error"),
+        (&["CIRCLET", "EVENTS", "COUNT", "x"], "-ERR value is not an integer or out of range"),
+        (&["CIRCLET", "EVENTS", "COUNT", "-1"], "-ERR COUNT should be greater than or equal to 0"),
         (&["CIRCLET", "RNG"], "-ERR unknown subcommand 'RNG'. Try CIRCLET HELP."),
         (&many, "-ERR CIRCLET WHERE takes at most 1000 keys, of 1 MB together; ask for them in parts"),
         (&["CIRCLET", "WHERE", &long, "k"], "-ERR CIRCLET WHERE takes at most 1000 keys"),

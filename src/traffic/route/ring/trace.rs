@@ -60,6 +60,19 @@ impl Ring {
         }
     }
 
+    /// The owner of what begins at part `slice` of `of` parts of the whole, all of one size: for a drawing. `None` where
+    /// nobody owns a key.
+    #[must_use]
+    pub fn owner_at(&self, slice: u32, of: u32) -> Option<NodeId> {
+        let at = |whole: u64| whole * u64::from(slice) / u64::from(of.max(1));
+        match &self.spread {
+            Spread::Xxh3(circle) => Some(circle.owner(at(1 << 32) << 32)),
+            Spread::Ketama(circle, hashing) => Some(circle.owner(at(u64::from(hashing.hash.largest()) + 1) << 32)),
+            Spread::Modula(slots, _) => Some(slots.owner(at(slots.len() as u64) as u32)),
+            Spread::Random(_) => None,
+        }
+    }
+
     /// The part of all keys that each pair of nodes has, the owner here and the owner in `other`, a ring of the same scheme.
     /// Nothing for rings of different schemes, and for `random`, where nobody owns a key.
     #[must_use]
@@ -139,6 +152,19 @@ mod tests {
         }
         let random = Ring::of(&[("a", 1.0)], &Scheme::Random).unwrap();
         assert_eq!(random.trace(b"k").place, Place::Any);
+    }
+
+    #[test]
+    fn slices_show_the_shares() {
+        for scheme in schemes() {
+            let ring = Ring::of(&[("a", 1.0), ("b", 2.0), ("c", 1.0)], &scheme).unwrap();
+            let mut counts = [0.0; 3];
+            (0..4_096).for_each(|slice| counts[ring.owner_at(slice, 4_096).unwrap().index()] += 1.0 / 4_096.0);
+            for (count, share) in counts.iter().zip(ring.shares()) {
+                assert!((count - share).abs() < 0.02, "{scheme:?}: {counts:?} {:?}", ring.shares());
+            }
+        }
+        assert_eq!(Ring::of(&[("a", 1.0)], &Scheme::Random).unwrap().owner_at(0, 1), None);
     }
 
     #[test]
