@@ -16,7 +16,7 @@ use crate::traffic::{
     pipe::{Entry, Owner, Pipe, PipeId, State},
     refusal::Refusal,
     resp::{Proto, encode},
-    route::NodeId,
+    route::{NodeId, ring::Hashed},
 };
 
 /// Why a request cannot be put into a node's pipe.
@@ -285,8 +285,11 @@ impl Core {
         }
         let mut cut = std::mem::take(&mut self.scratch.cut);
         cut.clear();
-        for arg in args.iter().step_by(step) {
-            cut.add(self.snapshot.topology.owner(arg.of(request.bytes)));
+        let ring = &self.snapshot.topology.ring;
+        // All look-ups are begun before the first is finished: each would wait for memory.
+        cut.hashed.extend(args.iter().step_by(step).map(|arg| ring.begin(arg.of(request.bytes))));
+        for index in 0..cut.hashed.len() {
+            cut.add(ring.finish(cut.hashed[index]));
         }
         let taken = match cut.nodes.as_slice() {
             [node] => self.send_one(key, request, row, *node),
@@ -519,6 +522,8 @@ pub(super) struct Cut {
     nodes: Vec<NodeId>,
     /// Keys per node.
     counts: Vec<u32>,
+    /// Each key's first half of the look-up.
+    hashed: Vec<Hashed>,
     /// For each key the index of its node in `nodes`.
     order: Vec<u16>,
     /// For each node its sub-command; more may stand here, from earlier requests.
@@ -536,11 +541,15 @@ impl Cut {
         if self.order.capacity() > 16 << 10 {
             self.order = Vec::new();
         }
+        if self.hashed.capacity() > 4 << 10 {
+            self.hashed = Vec::new();
+        }
     }
 
     fn clear(&mut self) {
         self.nodes.clear();
         self.counts.clear();
+        self.hashed.clear();
         self.order.clear();
     }
 

@@ -17,7 +17,7 @@ use crate::traffic::{
     refusal::Refusal,
     resp::{
         inline,
-        request::{Arg, ProtocolError, Scan, Scanner},
+        request::{self, Arg, ProtocolError, Scan, Scanner},
     },
 };
 
@@ -192,6 +192,9 @@ impl Core {
             let (len, taken) = match scanner.scan(&buf[at..], &settings.limits, authenticated) {
                 Ok(Scan::Incomplete) => break,
                 Ok(Scan::Command { len }) => {
+                    if let Some(key) = request::peek_second(&buf[at + len..]) {
+                        self.snapshot.topology.ring.foresee(key);
+                    }
                     let bytes = &buf[at..at + len];
                     let blob = whole.filter(|_| len >= BLOB_FROM).map(|whole| whole.slice(at..at + len));
                     let request = Request { bytes, args: scanner.args(), blob: blob.as_ref() };

@@ -132,6 +132,17 @@ fn write_expected(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
 
 impl std::error::Error for ProtocolError {}
 
+/// The second argument of the request that `buf` begins with, mostly its key: for a look ahead, without any promise.
+#[inline]
+#[must_use]
+pub fn peek_second(buf: &[u8]) -> Option<&[u8]> {
+    let bulk = |at: usize| if buf.get(at) == Some(&b'$') { length::read(buf, at + 1) } else { None };
+    let (_, name) = if buf.first() == Some(&b'*') { length::read(buf, 1)? } else { return None };
+    let (name_len, name_start) = bulk(name)?;
+    let (len, start) = bulk(name_start.checked_add(name_len)?.checked_add(2)?)?;
+    buf.get(start..start.checked_add(len)?)
+}
+
 /// Resumable scanner of one client's requests.
 #[derive(Debug, Default)]
 pub struct Scanner {

@@ -101,6 +101,10 @@ pub struct Ring {
     shares: Vec<f64>,
 }
 
+/// What a look-up has found out of a key in its first half: its hash, or its owner already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashed(u64);
+
 enum Spread {
     Xxh3(Circle),
     Ketama(Circle, Hashing),
@@ -156,6 +160,39 @@ impl Ring {
         match &self.spread {
             Spread::Xxh3(circle) => circle.owner(Circle::hash(key)),
             _ => self.twemproxy_owner(key),
+        }
+    }
+
+    /// The first half of [`Ring::owner_of`], for a key whose turn comes later: [`Ring::finish`] does not have to wait for
+    /// memory then.
+    #[must_use]
+    #[inline]
+    pub fn begin(&self, key: &[u8]) -> Hashed {
+        match &self.spread {
+            Spread::Xxh3(circle) => {
+                let hash = Circle::hash(key);
+                circle.fetch(hash);
+                Hashed(hash)
+            }
+            _ => Hashed(u64::from(self.twemproxy_owner(key).0)),
+        }
+    }
+
+    /// The second half: the node that owns the key.
+    #[must_use]
+    #[inline]
+    pub fn finish(&self, hashed: Hashed) -> NodeId {
+        match &self.spread {
+            Spread::Xxh3(circle) => circle.owner(hashed.0),
+            _ => NodeId(hashed.0 as u16),
+        }
+    }
+
+    /// Has brought what [`Ring::owner_of`] will look at, if `key` is soon asked for. A guess that costs little if it is wrong.
+    #[inline]
+    pub fn foresee(&self, key: &[u8]) {
+        if let Spread::Xxh3(circle) = &self.spread {
+            circle.fetch(Circle::hash(key));
         }
     }
 

@@ -169,3 +169,23 @@ fn a_narrow_line_limit_judges_numbers_alike_in_every_cut() {
     assert_eq!(cut, Some(ProtocolError::InvalidMultibulkLength));
     assert_eq!(Scanner::new().scan(request, &limits, true), Err(ProtocolError::InvalidMultibulkLength));
 }
+
+/// It is right for whole requests, and nothing else makes it fall.
+#[test]
+fn the_second_argument_is_seen_ahead() {
+    assert_eq!(peek_second(b"*2\r\n$3\r\nGET\r\n$4\r\nname\r\n*1\r\n"), Some(&b"name"[..]));
+    assert_eq!(peek_second(b"*2\r\n$3\r\nGET\r\n$4\r\nname"), Some(&b"name"[..]));
+    for text in [
+        "",
+        "*",
+        "PING\r\n",
+        "*1\r\n$4\r\nPING\r\n",
+        "*2\r\n$3\r\nGET\r\n$4\r\nna",
+        "*2\r\n$9999999999\r\nx",
+        "*2\r\n$0\r\n\r\n$9999999999\r\nx",
+    ] {
+        assert_eq!(peek_second(text.as_bytes()), None, "{text}");
+    }
+    let whole = b"*3\r\n$3\r\nSET\r\n$10\r\n0123456789\r\n$1\r\nv\r\n";
+    assert!((0..whole.len()).all(|end| peek_second(&whole[..end]).is_none_or(|key| key == b"0123456789")));
+}

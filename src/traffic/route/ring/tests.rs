@@ -113,6 +113,21 @@ fn random_reaches_every_node_and_any_node_may_have_a_key() {
 }
 
 #[test]
+fn a_look_up_in_two_halves_finds_the_same_node() {
+    let nodes = [("a", 1.0), ("b", 2.0), ("c", 3.0)];
+    for scheme in
+        [Scheme::Xxh3 { points_per_weight: 512 }, scheme("md5", "ketama", "{}"), scheme("crc16", "modula", "-")]
+    {
+        let ring = Ring::of(&nodes, &scheme).unwrap();
+        for number in 0..1_000 {
+            let key = format!("{{user:{number}}}:profile");
+            ring.foresee(key.as_bytes());
+            assert_eq!(ring.finish(ring.begin(key.as_bytes())), ring.owner_of(key.as_bytes()), "{key}");
+        }
+    }
+}
+
+#[test]
 fn mistakes_name_their_cure() {
     let schemes = [scheme("md5", "ketama", "-"), scheme("md5", "modula", "-"), Scheme::Random];
     for (nodes, cure) in [
