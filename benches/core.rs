@@ -58,6 +58,9 @@ fn flush(core: &mut Core) {
             core.settle_client(key);
         }
     }
+    if core.measures_flush() {
+        core.flushed();
+    }
 }
 
 /// Runs `requests` (each a command of its own) for two clients; `reply` is what a node says to each sub-command.

@@ -96,11 +96,94 @@ fn each_command_has_its_numbers() {
     assert_eq!(value("errors_total", "command=\"lpush\",kind=\"node\""), 1.0);
     assert_eq!(value("duration_seconds_count", "command=\"get\""), 10.0);
     // What was split counts once.
-    assert_eq!(value("duration_seconds_count", "command=\"mget\""), 10.0);
-    assert_eq!(value("own_seconds_count", "command=\"mget\""), 10.0);
-    assert!(value("duration_seconds_sum", "command=\"set\"") > 0.0);
-    assert!(value("own_seconds_sum", "command=\"get\"") > 0.0);
+    for metric in ["duration", "node", "own"] {
+        assert_eq!(value(&format!("{metric}_seconds_count"), "command=\"mget\""), 10.0);
+        assert!(value(&format!("{metric}_seconds_sum"), "command=\"get\"") > 0.0);
+    }
+    let parts = value("node_seconds_sum", "command=\"get\"") + value("own_seconds_sum", "command=\"get\"");
+    assert!((value("duration_seconds_sum", "command=\"get\"") - parts).abs() < 1e-5, "the whole is its parts");
     assert_eq!(circlet.metric("circlet_command_duration_seconds_count{command=\"client|getname\"}"), None);
+}
+
+#[test]
+fn sessions_are_told_by_kind_and_by_why_they_are_refused() {
+    let cluster = Cluster::with(|plan| plan.set("session.max_sessions=6"));
+    let circlet = &cluster.circlet;
+    let value = |name: &str| circlet.metric(name).unwrap_or_else(|| panic!("there is no {name}"));
+    let kind = |kind: &str, count: f64| {
+        let name = format!("circlet_sessions_by_kind{{kind=\"{kind}\"}}");
+        until_true(&name, || value(&name) == count);
+    };
+    let mut clients: Vec<_> = (0..6).map(|_| cluster.client()).collect();
+    clients[0].send(b"BLPOP nothing-here 0\r\n");
+    clients[1].expect("MULTI", "+OK\r\n");
+    clients[2].ask("SUBSCRIBE news");
+    clients[3].expect("MONITOR", "+OK\r\n");
+    clients[4].ask("HELLO 3");
+    clients[4].expect("CLIENT TRACKING ON", "+OK\r\n");
+    for doing in ["blocked", "transaction", "pubsub", "monitor", "tracking", "normal"] {
+        kind(doing, 1.0);
+    }
+    let refused = "circlet_sessions_refused_total{reason=\"max_sessions\"}";
+    let before = value(refused);
+    let mut seventh = cluster.client();
+    assert!(seventh.rest().starts_with(b"-ERR max number of clients reached"));
+    assert_eq!(value(refused), before + 1.0);
+    assert_eq!((value("circlet_sessions"), value("circlet_sessions_limit")), (6.0, 6.0));
+    drop(clients);
+    kind("normal", 0.0);
+}
+
+#[test]
+fn nodes_are_told_by_state_and_errors_by_their_code() {
+    let mut cluster = Cluster::with(|plan| plan.set("pipe.backoff_max=200ms"));
+    let key = cluster.key_on(0, 0);
+    let mut client = cluster.client();
+    client.expect(&format!("SET {key} v"), "+OK\r\n");
+    client.ask(&format!("LPUSH {key} v"));
+    let value = |cluster: &Cluster, name: &str| cluster.circlet.metric(name).unwrap_or_default();
+    let wrong_type = "circlet_node_errors_total{node=\"n1\",code=\"wrongtype\"}";
+    until_true("the error", || value(&cluster, wrong_type) == 1.0);
+    let state = |state: &str| format!("circlet_node_state{{node=\"n1\",state=\"{state}\"}}");
+    until_true("both workers", || value(&cluster, &state("up")) == 2.0);
+    let opened = value(&cluster, "circlet_node_connections_opened_total{node=\"n1\"}");
+    assert!(opened >= 2.0);
+    cluster.nodes[0].kill();
+    until_true("down", || value(&cluster, &state("down")) == 2.0 && value(&cluster, &state("up")) == 0.0);
+    assert_eq!(value(&cluster, "circlet_node_up{node=\"n1\"}"), 0.0);
+    cluster.nodes[0].start_again();
+    until_true("up", || value(&cluster, &state("up")) == 2.0);
+    until_true("reconnects", || value(&cluster, "circlet_node_reconnects_total{node=\"n1\"}") >= 2.0);
+}
+
+#[test]
+fn workers_tell_how_busy_they_are() {
+    let cluster = Cluster::start();
+    let value = |name: &str| cluster.circlet.metric(name).unwrap_or_else(|| panic!("there is no {name}"));
+    let mut client = cluster.client();
+    let gets = b"GET k\r\n".repeat(1_000);
+    let sum = |name: &str| (0..2).map(|worker| value(&format!("{name}{{worker=\"{worker}\"}}"))).sum::<f64>();
+    let (cpu, busy) = (sum("circlet_worker_cpu_seconds_total"), sum("circlet_worker_busy_seconds_total"));
+    until_true("work to show", || {
+        client.pipeline(&gets, 1_000);
+        sum("circlet_worker_cpu_seconds_total") > cpu + 0.02 && sum("circlet_worker_busy_seconds_total") > busy + 0.02
+    });
+    assert!(sum("circlet_worker_wait_seconds_total") >= 0.0);
+    assert!(sum("circlet_worker_cpu_seconds_total") <= value("process_cpu_seconds_total") + 0.1);
+    until_true("sessions", || sum("circlet_worker_sessions") == 1.0);
+    assert!(sum("circlet_worker_requests_total") >= 1_000.0);
+}
+
+#[test]
+fn big_and_slow_requests_are_counted() {
+    let cluster = Cluster::with(|plan| plan.set("slowlog.slower_than=1ms"));
+    let mut client = cluster.client();
+    assert_eq!(client.call(&["SET", "k", &"x".repeat(300_000)]), b"+OK\r\n");
+    client.call(&["GET", "k"]);
+    client.call(&["EVAL", "for i=1,5e6 do end return 1", "1", "k"]);
+    let value = |name: &str| cluster.circlet.metric(name).unwrap_or_default();
+    until_true("the big reply", || value("circlet_big_replies_total") == 1.0);
+    assert!(value("circlet_slow_requests_total") >= 1.0);
 }
 
 #[test]

@@ -53,6 +53,12 @@ impl Live {
         self.config().traffic.pipe.clone()
     }
 
+    /// Bytes that all sessions and pipes may hold together.
+    #[must_use]
+    pub fn max_buffered(&self) -> usize {
+        self.config().traffic.max_buffered
+    }
+
     fn config(&self) -> MutexGuard<'_, Config> {
         // A change is whole or not there, whoever panicked.
         self.config.lock().unwrap_or_else(PoisonError::into_inner)

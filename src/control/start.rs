@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -28,12 +28,13 @@ use super::{
     now_ms,
     probe::{self, Board, Known},
     status::{self, Status},
-    telemetry::{Telemetry, View},
+    telemetry::{Limits, Telemetry, View},
     trim,
 };
 use crate::{
     config::Config,
     traffic::{
+        client::Refused,
         command::Table,
         observe::chronicle::Kind,
         options::Options,
@@ -151,17 +152,19 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
         Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(&draining)));
     let mut background = JoinSet::new();
     background.spawn(trim::run(Arc::clone(&fleet)));
+    let pipe_settings = Arc::clone(&live);
     background.spawn(probe::run(
         Arc::clone(&topology),
-        Arc::new(move || live.pipe()),
+        Arc::new(move || pipe_settings.pipe()),
         board,
         known,
         publisher(&fleet, &topology),
     ));
     let Doors { clients, admin, state } = doors;
+    let accept_failures = Arc::new(AtomicU64::new(0));
     if let Some((listener, address)) = admin {
         background.spawn(status::run(Arc::clone(&status)));
-        let (views, access) = (views(&fleet, &status), Access::of(config));
+        let (views, access) = (views(&fleet, &status, live, Arc::clone(&accept_failures)), Access::of(config));
         background.spawn(async move {
             if let Err(error) = admin::serve(listener, views, access).await {
                 tracing::error!(%address, why = %error, "the admin address is not served");
@@ -169,7 +172,8 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
         });
         tracing::info!(%address, "status, metrics and health over HTTP");
     }
-    let accepting = clients.into_iter().map(|door| spawn_accept(door, Arc::clone(&fleet))).collect();
+    let accept = |door| spawn_accept(door, Arc::clone(&fleet), Arc::clone(&accept_failures));
+    let accepting = clients.into_iter().map(accept).collect();
     Ok(Running { fleet, accepting, background, draining, _state: state })
 }
 
@@ -186,29 +190,21 @@ fn publisher(
     move |table, facts| fleet.publish(&Snapshot { topology: Arc::clone(&topology), table, facts })
 }
 
-fn spawn_accept(door: Door, fleet: Arc<Fleet>) -> JoinHandle<()> {
+fn spawn_accept(door: Door, fleet: Arc<Fleet>, failures: Arc<AtomicU64>) -> JoinHandle<()> {
     let name = door.name().to_owned();
     tracing::info!(address = %name, "serving clients");
     tokio::spawn(async move {
-        if let Err(error) = listen::accept(door, move |stream, local| fleet.hand_over(stream, local)).await {
+        if let Err(error) = listen::accept(door, &failures, move |stream, local| fleet.hand_over(stream, local)).await {
             tracing::error!(address = %name, why = %error, "clients are not accepted");
         }
     })
 }
 
 /// What the admin address shows.
-fn views(fleet: &Arc<Fleet>, status: &Arc<Status>) -> Views {
+fn views(fleet: &Arc<Fleet>, status: &Arc<Status>, live: Arc<Live>, accept_failures: Arc<AtomicU64>) -> Views {
     let telemetry = Telemetry::new(SystemTime::now());
     let (fleet, journal) = (Arc::clone(fleet), Arc::clone(fleet.journal()));
-    let metrics = move || {
-        telemetry.render(&View {
-            topology: &fleet.topology(),
-            workers: fleet.published(),
-            commands: fleet.journal().commands(),
-            sessions: fleet.sessions(),
-            refused: fleet.refused(),
-        })
-    };
+    let metrics = move || render(&telemetry, &fleet, &live, accept_failures.load(Relaxed));
     let of = |text: fn(&Status) -> String| {
         let status = Arc::clone(status);
         Box::new(move || text(&status)) as Box<dyn Fn() -> String + Send + Sync>
@@ -222,6 +218,22 @@ fn views(fleet: &Arc<Fleet>, status: &Arc<Status>) -> Views {
         nodes: of(Status::nodes),
         refused: Box::new(move |text| journal.chronicle().count(now_ms(), Kind::Admin, text, 1)),
     }
+}
+
+/// The text of `/metrics`.
+fn render(telemetry: &Telemetry, fleet: &Fleet, live: &Live, accept_failures: u64) -> String {
+    let registry = fleet.registry();
+    let slow = fleet.journal().slow().seen();
+    telemetry.render(&View {
+        topology: &fleet.topology(),
+        workers: fleet.published(),
+        commands: fleet.journal().commands(),
+        sessions: fleet.sessions(),
+        refused: Refused::ALL.map(|why| registry.refused(why)),
+        accept_failures,
+        slow,
+        limits: Limits { sessions: registry.max_sessions() as u64, buffered: live.max_buffered() as u64 },
+    })
 }
 
 impl Running {

@@ -4,9 +4,14 @@
 //! [`Published`], a block of relaxed atomics that the metrics scrape and `INFO` of any worker read. All counters only
 //! grow (Prometheus counters); gauges are marked so.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use super::{observe::Tallies, pubsub::Kind as Topic, refusal::Kind};
+use super::{
+    client::Doing,
+    observe::{ErrorCode, Tallies},
+    pubsub::Kind as Topic,
+    refusal::Kind,
+};
 
 /// Number of latency buckets: bucket `i` holds latencies below `2^(i+4)` µs, the last one everything above.
 pub const LATENCY_BUCKETS: usize = 21;
@@ -78,6 +83,33 @@ impl Closed {
     }
 }
 
+/// A node as one worker sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeState {
+    /// It was not reached yet, and is being tried; requests wait.
+    #[default]
+    Connecting,
+    /// It can be used.
+    Up,
+    /// It cannot be used: requests are refused until it answers.
+    Down,
+}
+
+impl NodeState {
+    /// All states, in the order of their index.
+    pub const ALL: [Self; 3] = [Self::Connecting, Self::Up, Self::Down];
+
+    /// The state as a metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// One worker's own numbers.
 #[derive(Debug)]
 pub struct Counters {
@@ -87,6 +119,8 @@ pub struct Counters {
     pub refusals: [u64; Kind::COUNT],
     /// Error replies passed on from nodes.
     pub node_errors: u64,
+    /// Replies larger than 256 KiB, which are handed on as they come.
+    pub big_replies: u64,
     /// Bytes read from clients.
     pub client_in: u64,
     /// Bytes written to clients.
@@ -95,6 +129,8 @@ pub struct Counters {
     pub opened: u64,
     /// Sessions ended, by [`Closed`].
     pub closed: [u64; Closed::ALL.len()],
+    /// Gauge: sessions by what they are doing.
+    pub doing: [u64; Doing::COUNT],
     /// Gauge: bytes held for clients and nodes.
     pub buffered: u64,
     /// Gauge: open node connections that are leased to single sessions, or wait for the next one.
@@ -126,10 +162,18 @@ pub struct Counters {
 pub struct NodeCounters {
     /// Gauge: whether this worker can use the node.
     pub up: bool,
+    /// Gauge: how this worker sees the node.
+    pub state: NodeState,
     /// Gauge: requests sent and not yet answered.
     pub in_flight: u64,
+    /// Gauge: bytes that wait to be written to the node.
+    pub unsent: u64,
     /// Gauge: open connections.
     pub connections: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections opened anew after one was lost, or a try had failed.
+    pub reconnects: u64,
     /// Requests sent.
     pub requests: u64,
     /// Requests that got no reply in time.
@@ -138,6 +182,8 @@ pub struct NodeCounters {
     pub retries: u64,
     /// Connections that were lost or could not be opened.
     pub failures: u64,
+    /// Error replies, by [`ErrorCode`].
+    pub errors: [u64; ErrorCode::COUNT],
     /// Bytes read from the node.
     pub bytes_in: u64,
     /// Bytes written to the node.
@@ -164,10 +210,12 @@ impl Counters {
             requests: 0,
             refusals: [0; Kind::COUNT],
             node_errors: 0,
+            big_replies: 0,
             client_in: 0,
             client_out: 0,
             opened: 0,
             closed: [0; Closed::ALL.len()],
+            doing: [0; Doing::COUNT],
             buffered: 0,
             leased: 0,
             blocked: 0,
@@ -193,6 +241,8 @@ pub struct Published {
     pub refusals: [AtomicU64; Kind::COUNT],
     /// See [`Counters::node_errors`].
     pub node_errors: AtomicU64,
+    /// See [`Counters::big_replies`].
+    pub big_replies: AtomicU64,
     /// See [`Counters::client_in`].
     pub client_in: AtomicU64,
     /// See [`Counters::client_out`].
@@ -201,6 +251,8 @@ pub struct Published {
     pub opened: AtomicU64,
     /// See [`Counters::closed`].
     pub closed: [AtomicU64; Closed::ALL.len()],
+    /// See [`Counters::doing`].
+    pub doing: [AtomicU64; Doing::COUNT],
     /// See [`Counters::buffered`].
     pub buffered: AtomicU64,
     /// See [`Counters::leased`].
@@ -221,6 +273,8 @@ pub struct Published {
     pub messages_out: AtomicU64,
     /// See [`Counters::script_loads`].
     pub script_loads: AtomicU64,
+    /// Time that the worker was not idle, µs; its shell says.
+    pub busy_us: AtomicU64,
     /// Per node.
     pub nodes: Vec<PublishedNode>,
 }
@@ -230,10 +284,18 @@ pub struct Published {
 pub struct PublishedNode {
     /// See [`NodeCounters::up`].
     pub up: AtomicBool,
+    /// See [`NodeCounters::state`]; its index.
+    pub state: AtomicU8,
     /// See [`NodeCounters::in_flight`].
     pub in_flight: AtomicU64,
+    /// See [`NodeCounters::unsent`].
+    pub unsent: AtomicU64,
     /// See [`NodeCounters::connections`].
     pub connections: AtomicU64,
+    /// See [`NodeCounters::opened`].
+    pub opened: AtomicU64,
+    /// See [`NodeCounters::reconnects`].
+    pub reconnects: AtomicU64,
     /// See [`NodeCounters::requests`].
     pub requests: AtomicU64,
     /// See [`NodeCounters::timeouts`].
@@ -242,6 +304,8 @@ pub struct PublishedNode {
     pub retries: AtomicU64,
     /// See [`NodeCounters::failures`].
     pub failures: AtomicU64,
+    /// See [`NodeCounters::errors`].
+    pub errors: [AtomicU64; ErrorCode::COUNT],
     /// See [`NodeCounters::bytes_in`].
     pub bytes_in: AtomicU64,
     /// See [`NodeCounters::bytes_out`].
@@ -264,10 +328,12 @@ impl Published {
         self.requests.store(counters.requests, Relaxed);
         store_all(&self.refusals, &counters.refusals);
         self.node_errors.store(counters.node_errors, Relaxed);
+        self.big_replies.store(counters.big_replies, Relaxed);
         self.client_in.store(counters.client_in, Relaxed);
         self.client_out.store(counters.client_out, Relaxed);
         self.opened.store(counters.opened, Relaxed);
         store_all(&self.closed, &counters.closed);
+        store_all(&self.doing, &counters.doing);
         self.buffered.store(counters.buffered, Relaxed);
         self.leased.store(counters.leased, Relaxed);
         self.blocked.store(counters.blocked, Relaxed);
@@ -280,12 +346,17 @@ impl Published {
         self.script_loads.store(counters.script_loads, Relaxed);
         for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
+            shared.state.store(own.state as u8, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);
+            shared.unsent.store(own.unsent, Relaxed);
             shared.connections.store(own.connections, Relaxed);
+            shared.opened.store(own.opened, Relaxed);
+            shared.reconnects.store(own.reconnects, Relaxed);
             shared.requests.store(own.requests, Relaxed);
             shared.timeouts.store(own.timeouts, Relaxed);
             shared.retries.store(own.retries, Relaxed);
             shared.failures.store(own.failures, Relaxed);
+            store_all(&shared.errors, &own.errors);
             shared.bytes_in.store(own.bytes_in, Relaxed);
             shared.bytes_out.store(own.bytes_out, Relaxed);
             store_all(&shared.latency, &own.latency);

@@ -109,7 +109,9 @@ async fn accepted_sockets_are_handed_on_with_their_local_address() {
         .into_iter()
         .map(|door| {
             let locals = Arc::clone(&locals);
-            tokio::spawn(accept(door, move |_stream, local| locals.lock().unwrap().push(local)))
+            tokio::spawn(async move {
+                accept(door, &AtomicU64::new(0), move |_stream, local| locals.lock().unwrap().push(local)).await
+            })
         })
         .collect();
     let _clients = ports.map(|port| TcpStream::connect(("127.0.0.1", port)).unwrap());

@@ -16,6 +16,7 @@ use std::{
     io,
     net::TcpListener,
     os::unix::net::UnixListener,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -80,11 +81,12 @@ impl Accepting {
     }
 }
 
-/// Accepts from `door` until dropped; each socket goes to `take`, non-blocking, with the local address it came to.
+/// Accepts from `door` until dropped; each socket goes to `take`, non-blocking, with the local address it came to. Tries
+/// that the system refused are counted in `failures`.
 ///
 /// # Errors
 /// Only if the socket cannot be registered with the event loop at all.
-pub async fn accept(door: Door, take: impl Fn(Stream, String)) -> io::Result<()> {
+pub async fn accept(door: Door, failures: &AtomicU64, take: impl Fn(Stream, String)) -> io::Result<()> {
     let Door { socket, name, wildcard, _file } = door;
     let accepting = Accepting::from(socket)?;
     let mut trouble = Trouble::default();
@@ -98,6 +100,7 @@ pub async fn accept(door: Door, take: impl Fn(Stream, String)) -> io::Result<()>
             // The client has gone again, or a signal came: no state of ours.
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
+                failures.fetch_add(1, Relaxed);
                 trouble.met(&name, &error);
                 sleep(PAUSE).await;
             }

@@ -56,9 +56,9 @@ fn command(tally: &Tally) -> CommandTotals {
     CommandTotals {
         calls: tally.calls,
         errors: tally.node_errors + tally.refusals.iter().sum::<u64>(),
-        latency: tally.latency,
-        latency_sum_us: tally.latency_sum_us,
-        own_us: tally.own_us,
-        left: tally.left,
+        latency: tally.node.buckets,
+        latency_sum_us: tally.node.sum_us,
+        own_us: tally.own.sum_us,
+        left: tally.own.count(),
     }
 }

@@ -9,10 +9,17 @@ use std::{
 use super::{
     View,
     process::Process,
-    rows::{COMMAND_DURATION, COMMAND_OWN, NODE_LATENCY, PROCESS_CPU, row},
+    rows::{
+        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, NODE_LATENCY, PROCESS_CPU, WORKER_BUSY, WORKER_CPU, WORKER_WAIT,
+        row,
+    },
     scrape::sum,
+    threads::Thread,
 };
-use crate::traffic::counters::{LATENCY_BUCKETS, latency_bound_us};
+use crate::traffic::{
+    counters::{LATENCY_BUCKETS, latency_bound_us},
+    observe::{Histogram, Tally},
+};
 
 /// Appends the nodes' latency histograms.
 pub(super) fn latency(view: &View<'_>, out: &mut String) {
@@ -25,19 +32,37 @@ pub(super) fn latency(view: &View<'_>, out: &mut String) {
     out.push('\n');
 }
 
-/// Appends each command's histogram of the nodes' part, and Circlet's own part.
+/// Appends each command's histograms.
 pub(super) fn commands(view: &View<'_>, out: &mut String) {
-    let answered = || view.commands.iter().filter(|(_, tally)| tally.answered() > 0);
-    head(out, COMMAND_DURATION, "histogram");
-    for (name, tally) in answered() {
-        histogram(out, COMMAND_DURATION, "command", name, &tally.latency, tally.latency_sum_us);
+    let histograms: [(&str, fn(&Tally) -> &Histogram); 3] = [
+        (COMMAND_DURATION, |tally| &tally.total),
+        (COMMAND_NODE, |tally| &tally.node),
+        (COMMAND_OWN, |tally| &tally.own),
+    ];
+    for (metric, of) in histograms {
+        head(out, metric, "histogram");
+        for (name, tally) in view.commands.iter().filter(|(_, tally)| tally.total.count() > 0) {
+            let Histogram { buckets, sum_us } = of(tally);
+            histogram(out, metric, "command", name, buckets, *sum_us);
+        }
+        out.push('\n');
     }
-    out.push('\n');
-    head(out, COMMAND_OWN, "summary");
-    for (name, tally) in answered() {
-        let command = Label(name);
-        line(out, format_args!("{COMMAND_OWN}_sum{{command=\"{command}\"}} {}", Seconds(tally.own_us)));
-        line(out, format_args!("{COMMAND_OWN}_count{{command=\"{command}\"}} {}", tally.left));
+}
+
+/// Appends how busy each worker is.
+pub(super) fn workers(view: &View<'_>, threads: &[Thread], out: &mut String) {
+    let busy = view.workers.iter().enumerate().map(|(worker, published)| (worker, published.busy_us.load(Relaxed)));
+    by_worker(out, WORKER_BUSY, busy);
+    if !threads.is_empty() {
+        by_worker(out, WORKER_CPU, threads.iter().map(|thread| (thread.worker, thread.cpu_us)));
+        by_worker(out, WORKER_WAIT, threads.iter().map(|thread| (thread.worker, thread.wait_us)));
+    }
+}
+
+fn by_worker(out: &mut String, metric: &str, times: impl Iterator<Item = (usize, u64)>) {
+    head(out, metric, "counter");
+    for (worker, us) in times {
+        line(out, format_args!("{metric}{{worker=\"{worker}\"}} {}", Seconds(us)));
     }
     out.push('\n');
 }

@@ -9,12 +9,13 @@
 //! Workers count in plain numbers and never touch a metric; a scrape adds them up. Names and help come from the rows in
 //! [`rows`]. Histograms are written here and not by the recorder: the recorder keeps every single observation until the
 //! next scrape, whereas the workers have counted them into buckets already. Bounded by the number of nodes and commands. Io: only
-//! `process` reads anything.
+//! `process` and `threads` read anything.
 
 mod exposition;
 mod process;
 pub mod rows;
 mod scrape;
+mod threads;
 
 use std::{
     fmt,
@@ -24,8 +25,9 @@ use std::{
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::traffic::{counters::Published, observe::Tally, route::Topology};
+use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
 use process::Process;
+use threads::Thread;
 
 /// What one scrape looks at.
 #[derive(Debug)]
@@ -38,8 +40,23 @@ pub struct View<'a> {
     pub commands: Vec<(String, Tally)>,
     /// Clients connected now.
     pub sessions: usize,
-    /// Clients refused because there were too many.
-    pub refused: u64,
+    /// Clients refused, by [`Refused`].
+    pub refused: [u64; Refused::ALL.len()],
+    /// Clients that could not be accepted at once.
+    pub accept_failures: u64,
+    /// Slow requests so far.
+    pub slow: u64,
+    /// How much there may be.
+    pub limits: Limits,
+}
+
+/// Bounds that alerts compare with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Clients that may be connected.
+    pub sessions: u64,
+    /// Bytes that may be held for clients and nodes.
+    pub buffered: u64,
 }
 
 /// Registered metrics of this process.
@@ -70,19 +87,26 @@ impl Telemetry {
     /// The whole text of `/metrics`.
     #[must_use]
     pub fn render(&self, view: &View<'_>) -> String {
-        let process = Process::read();
+        self.text(view, Process::read().as_ref(), &threads::read())
+    }
+
+    fn text(&self, view: &View<'_>, process: Option<&Process>, threads: &[Thread]) -> String {
         metrics::with_local_recorder(&self.recorder, || {
             scrape::circlet(view, self.started);
+            scrape::workers(view);
+            scrape::sessions(view);
+            scrape::messages(view);
             scrape::commands(view);
             scrape::nodes(view);
-            if let Some(process) = &process {
+            if let Some(process) = process {
                 scrape::process(process);
             }
         });
         let mut text = self.handle.render();
+        exposition::workers(view, threads, &mut text);
         exposition::commands(view, &mut text);
         exposition::latency(view, &mut text);
-        if let Some(process) = &process {
+        if let Some(process) = process {
             exposition::cpu(process, &mut text);
         }
         text

@@ -9,18 +9,11 @@ use std::sync::{
 
 use metrics::{counter, gauge};
 
-use super::{
-    View,
-    process::Process,
-    rows::{
-        BLOCKED, BUFFERED, BUILD_INFO, CLIENT_BYTES, COMMAND_CALLS, COMMAND_ERRORS, ERRORS, INVALIDATIONS, LEASED,
-        MESSAGES, NODE_BYTES, NODE_CONNECTIONS, NODE_FAILURES, NODE_IN_FLIGHT, NODE_REQUESTS, NODE_RETRIES, NODE_SHARE,
-        NODE_TIMEOUTS, NODE_UP, PROCESS_FILES, PROCESS_MEMORY, REQUESTS, SCRIPT_LOADS, SESSIONS, SESSIONS_CLOSED,
-        SESSIONS_OPENED, SESSIONS_REFUSED, START_TIME, SUBSCRIBERS, TOPICS, TRACKING, WORKERS,
-    },
-};
+use super::{View, process::Process, rows::*};
 use crate::traffic::{
-    counters::{Closed, Published, PublishedNode},
+    client::{Doing, Refused},
+    counters::{Closed, NodeState, Published, PublishedNode},
+    observe::ErrorCode,
     pubsub, refusal,
 };
 
@@ -34,41 +27,74 @@ fn float(value: u64) -> f64 {
     value as f64
 }
 
+/// Sum of one number over all workers.
+fn total(view: &View<'_>, field: fn(&Published) -> &AtomicU64) -> u64 {
+    sum(view.workers, |worker: &Arc<Published>| field(worker).load(Relaxed))
+}
+
 /// What concerns this Circlet as a whole.
 pub(super) fn circlet(view: &View<'_>, started: f64) {
-    let total =
-        |field: fn(&Published) -> &AtomicU64| sum(view.workers, |worker: &Arc<Published>| field(worker).load(Relaxed));
-    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(START_TIME).set(started);
-    gauge!(WORKERS).set(float(view.workers.len() as u64));
-    counter!(REQUESTS).absolute(total(|worker| &worker.requests));
+    use std::env::consts::{ARCH, OS};
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "os" => OS, "arch" => ARCH).set(1.0);
+    gauge!(PROCESS_START).set(started);
+    gauge!(EPOCH).set(float(view.topology.epoch.0));
+    counter!(REQUESTS).absolute(total(view, |worker| &worker.requests));
     for (index, kind) in refusal::Kind::ALL.iter().enumerate() {
         let refused = sum(view.workers, |worker| worker.refusals[index].load(Relaxed));
         counter!(ERRORS, "kind" => kind.label()).absolute(refused);
     }
-    counter!(ERRORS, "kind" => "node").absolute(total(|worker| &worker.node_errors));
+    counter!(ERRORS, "kind" => "node").absolute(total(view, |worker| &worker.node_errors));
+    counter!(SLOW).absolute(view.slow);
+    counter!(BIG_REPLIES).absolute(total(view, |worker| &worker.big_replies));
+    gauge!(BUFFERED).set(float(total(view, |worker| &worker.buffered)));
+    gauge!(BUFFERED_LIMIT).set(float(view.limits.buffered));
+    counter!(SCRIPT_LOADS).absolute(total(view, |worker| &worker.script_loads));
+    gauge!(LEASED).set(float(total(view, |worker| &worker.leased)));
+}
+
+/// What concerns single workers.
+pub(super) fn workers(view: &View<'_>) {
+    gauge!(WORKERS).set(float(view.workers.len() as u64));
+    for (index, worker) in view.workers.iter().enumerate() {
+        let sessions = sum(&worker.doing, |count: &AtomicU64| count.load(Relaxed));
+        gauge!(WORKER_SESSIONS, "worker" => index.to_string()).set(float(sessions));
+        counter!(WORKER_REQUESTS, "worker" => index.to_string()).absolute(worker.requests.load(Relaxed));
+    }
+}
+
+/// What concerns clients.
+pub(super) fn sessions(view: &View<'_>) {
     gauge!(SESSIONS).set(float(view.sessions as u64));
-    counter!(SESSIONS_OPENED).absolute(total(|worker| &worker.opened));
+    gauge!(SESSIONS_LIMIT).set(float(view.limits.sessions));
+    for (index, doing) in Doing::ALL.iter().enumerate() {
+        let sessions = sum(view.workers, |worker| worker.doing[index].load(Relaxed));
+        gauge!(SESSIONS_KIND, "kind" => doing.label()).set(float(sessions));
+    }
+    gauge!(BLOCKED).set(float(total(view, |worker| &worker.blocked)));
+    gauge!(TRACKING).set(float(total(view, |worker| &worker.tracking)));
+    counter!(SESSIONS_OPENED).absolute(total(view, |worker| &worker.opened));
     for (index, reason) in Closed::ALL.iter().enumerate() {
         let closed = sum(view.workers, |worker| worker.closed[index].load(Relaxed));
         counter!(SESSIONS_CLOSED, "reason" => reason.label()).absolute(closed);
     }
-    counter!(SESSIONS_REFUSED).absolute(view.refused);
-    counter!(CLIENT_BYTES, "direction" => "in").absolute(total(|worker| &worker.client_in));
-    counter!(CLIENT_BYTES, "direction" => "out").absolute(total(|worker| &worker.client_out));
-    gauge!(BUFFERED).set(float(total(|worker| &worker.buffered)));
-    gauge!(BLOCKED).set(float(total(|worker| &worker.blocked)));
-    gauge!(TRACKING).set(float(total(|worker| &worker.tracking)));
-    counter!(INVALIDATIONS).absolute(total(|worker| &worker.invalidations));
-    gauge!(SUBSCRIBERS).set(float(total(|worker| &worker.subscribers)));
+    for (reason, count) in Refused::ALL.iter().zip(view.refused) {
+        counter!(SESSIONS_REFUSED, "reason" => reason.label()).absolute(count);
+    }
+    counter!(ACCEPT_FAILURES).absolute(view.accept_failures);
+    counter!(CLIENT_BYTES, "direction" => "in").absolute(total(view, |worker| &worker.client_in));
+    counter!(CLIENT_BYTES, "direction" => "out").absolute(total(view, |worker| &worker.client_out));
+}
+
+/// What concerns messages and invalidations.
+pub(super) fn messages(view: &View<'_>) {
+    counter!(INVALIDATIONS).absolute(total(view, |worker| &worker.invalidations));
+    gauge!(SUBSCRIBERS).set(float(total(view, |worker| &worker.subscribers)));
     for (index, kind) in pubsub::Kind::ALL.iter().enumerate() {
         let topics = sum(view.workers, |worker| worker.topics[index].load(Relaxed));
         gauge!(TOPICS, "kind" => kind.label()).set(float(topics));
     }
-    counter!(MESSAGES, "direction" => "in").absolute(total(|worker| &worker.messages_in));
-    counter!(MESSAGES, "direction" => "out").absolute(total(|worker| &worker.messages_out));
-    counter!(SCRIPT_LOADS).absolute(total(|worker| &worker.script_loads));
-    gauge!(LEASED).set(float(total(|worker| &worker.leased)));
+    counter!(MESSAGES, "direction" => "in").absolute(total(view, |worker| &worker.messages_in));
+    counter!(MESSAGES, "direction" => "out").absolute(total(view, |worker| &worker.messages_out));
 }
 
 /// What concerns single commands.
@@ -89,14 +115,27 @@ pub(super) fn nodes(view: &View<'_>) {
         let parts: Vec<&PublishedNode> = view.parts_of(index).collect();
         let total = |field: fn(&PublishedNode) -> &AtomicU64| sum(&parts, |part| field(part).load(Relaxed));
         let name = || node.name.clone();
+        let (address, weight) = (node.address.to_string(), node.weight.to_string());
+        gauge!(NODE_INFO, "node" => name(), "address" => address, "weight" => weight).set(1.0);
         gauge!(NODE_UP, "node" => name()).set(f64::from(u8::from(parts.iter().any(|part| part.up.load(Relaxed)))));
+        for state in NodeState::ALL {
+            let workers = parts.iter().filter(|part| part.state.load(Relaxed) == state as u8).count();
+            gauge!(NODE_STATE, "node" => name(), "state" => state.label()).set(float(workers as u64));
+        }
         gauge!(NODE_SHARE, "node" => name()).set(shares.get(index).copied().unwrap_or(0.0));
         gauge!(NODE_IN_FLIGHT, "node" => name()).set(float(total(|part| &part.in_flight)));
+        gauge!(NODE_UNSENT, "node" => name()).set(float(total(|part| &part.unsent)));
         gauge!(NODE_CONNECTIONS, "node" => name()).set(float(total(|part| &part.connections)));
+        counter!(NODE_OPENED, "node" => name()).absolute(total(|part| &part.opened));
+        counter!(NODE_RECONNECTS, "node" => name()).absolute(total(|part| &part.reconnects));
+        counter!(NODE_FAILURES, "node" => name()).absolute(total(|part| &part.failures));
         counter!(NODE_REQUESTS, "node" => name()).absolute(total(|part| &part.requests));
+        for (index, code) in ErrorCode::ALL.iter().enumerate() {
+            let errors = sum(&parts, |part| part.errors[index].load(Relaxed));
+            counter!(NODE_ERRORS, "node" => name(), "code" => code.label()).absolute(errors);
+        }
         counter!(NODE_TIMEOUTS, "node" => name()).absolute(total(|part| &part.timeouts));
         counter!(NODE_RETRIES, "node" => name()).absolute(total(|part| &part.retries));
-        counter!(NODE_FAILURES, "node" => name()).absolute(total(|part| &part.failures));
         counter!(NODE_BYTES, "node" => name(), "direction" => "in").absolute(total(|part| &part.bytes_in));
         counter!(NODE_BYTES, "node" => name(), "direction" => "out").absolute(total(|part| &part.bytes_out));
     }
@@ -105,7 +144,10 @@ pub(super) fn nodes(view: &View<'_>) {
 /// What the system says about this process.
 pub(super) fn process(process: &Process) {
     gauge!(PROCESS_MEMORY).set(float(process.memory));
+    gauge!(PROCESS_VIRTUAL).set(float(process.virtual_memory));
+    gauge!(PROCESS_THREADS).set(float(process.threads));
     gauge!(PROCESS_FILES).set(float(process.files));
+    gauge!(PROCESS_MAX_FILES).set(process.max_files.map_or(f64::INFINITY, float));
 }
 
 impl View<'_> {

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{rows::Kind, *};
+use super::*;
 use crate::traffic::{
-    counters::{Closed, Counters},
+    client::Doing,
+    counters::{Closed, Counters, NodeState},
+    observe::ErrorCode,
     refusal,
     route::{Address, Epoch, Node, Ring},
 };
@@ -31,9 +33,10 @@ fn worker(fill: impl Fn(&mut Counters)) -> Arc<Published> {
 
 /// GET, called three times and answered once; a sub-command, refused once.
 fn commands() -> Vec<(String, Tally)> {
-    let mut get = Tally { calls: 3, latency_sum_us: 20, left: 1, own_us: 7, ..Tally::default() };
-    get.latency[1] = 1;
-    get.node_errors = 2;
+    let mut get = Tally { calls: 3, node_errors: 2, ..Tally::default() };
+    get.node.observe(20, 1);
+    get.own.observe(7, 1);
+    get.total.observe(27, 1);
     let mut kill = Tally { calls: 1, ..Tally::default() };
     kill.refusals[refusal::Kind::Command as usize] = 1;
     vec![("get".to_owned(), get), ("client|kill".to_owned(), kill)]
@@ -51,7 +54,10 @@ fn commands_have_their_own_numbers() {
         ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"0.000016\"}", 0.0),
         ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"0.000032\"}", 1.0),
         ("circlet_command_duration_seconds_bucket{command=\"get\",le=\"+Inf\"}", 1.0),
-        ("circlet_command_duration_seconds_sum{command=\"get\"}", 0.000_020),
+        ("circlet_command_duration_seconds_sum{command=\"get\"}", 0.000_027),
+        ("circlet_command_node_seconds_bucket{command=\"get\",le=\"0.000032\"}", 1.0),
+        ("circlet_command_node_seconds_sum{command=\"get\"}", 0.000_020),
+        ("circlet_command_own_seconds_bucket{command=\"get\",le=\"0.000016\"}", 1.0),
         ("circlet_command_own_seconds_sum{command=\"get\"}", 0.000_007),
         ("circlet_command_own_seconds_count{command=\"get\"}", 1.0),
     ] {
@@ -64,7 +70,23 @@ fn commands_have_their_own_numbers() {
 fn text_of(workers: &[Arc<Published>]) -> String {
     let topology = topology(&["a", "b"]);
     let telemetry = Telemetry::new(UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000));
-    telemetry.render(&View { topology: &topology, workers, commands: commands(), sessions: 5, refused: 2 })
+    telemetry.text(&view(&topology, workers), Some(&Process::default()), &THREADS)
+}
+
+const THREADS: [Thread; 2] =
+    [Thread { worker: 0, cpu_us: 2_500_000, wait_us: 7 }, Thread { worker: 1, cpu_us: 0, wait_us: 0 }];
+
+fn view<'a>(topology: &'a Topology, workers: &'a [Arc<Published>]) -> View<'a> {
+    View {
+        topology,
+        workers,
+        commands: commands(),
+        sessions: 5,
+        refused: [2, 1],
+        accept_failures: 4,
+        slow: 3,
+        limits: Limits { sessions: 10_000, buffered: 1 << 30 },
+    }
 }
 
 /// `name{labels}` -> value; fails on lines that are neither sample nor comment.
@@ -84,11 +106,21 @@ fn workers_are_added_up() {
             c.refusals[refusal::Kind::CrossSlot as usize] = 1;
             c.closed[Closed::Idle as usize] = 3;
             c.nodes[0].up = true;
+            c.nodes[0].state = NodeState::Up;
             c.nodes[0].requests = 4;
+            c.nodes[0].errors[ErrorCode::Oom as usize] = 8;
+            c.doing[Doing::Blocked as usize] = 2;
+            c.big_replies = 1;
         }),
         worker(|c| {
             c.requests = 20;
             c.node_errors = 7;
+            c.big_replies = 1;
+            c.doing[Doing::Blocked as usize] = 1;
+            c.doing[Doing::Normal as usize] = 1;
+            c.nodes[0].state = NodeState::Down;
+            c.nodes[0].reconnects = 3;
+            c.nodes[0].unsent = 12;
             c.nodes[0].requests = 5;
             c.nodes[1].in_flight = 6;
         }),
@@ -101,13 +133,35 @@ fn workers_are_added_up() {
         ("circlet_errors_total{kind=\"timeout\"}", 0.0),
         ("circlet_sessions", 5.0),
         ("circlet_sessions_closed_total{reason=\"idle\"}", 3.0),
-        ("circlet_sessions_refused_total", 2.0),
+        ("circlet_sessions_limit", 10_000.0),
+        ("circlet_sessions_by_kind{kind=\"blocked\"}", 3.0),
+        ("circlet_sessions_by_kind{kind=\"monitor\"}", 0.0),
+        ("circlet_sessions_refused_total{reason=\"max_sessions\"}", 2.0),
+        ("circlet_sessions_refused_total{reason=\"busy\"}", 1.0),
+        ("circlet_accept_failures_total", 4.0),
+        ("circlet_slow_requests_total", 3.0),
+        ("circlet_big_replies_total", 2.0),
+        ("circlet_buffered_bytes_limit", 1_073_741_824.0),
+        ("circlet_topology_epoch", 1.0),
+        ("circlet_worker_sessions{worker=\"1\"}", 2.0),
+        ("circlet_worker_requests_total{worker=\"0\"}", 10.0),
+        ("circlet_worker_cpu_seconds_total{worker=\"0\"}", 2.5),
+        ("circlet_worker_wait_seconds_total{worker=\"0\"}", 0.000_007),
+        ("circlet_worker_busy_seconds_total{worker=\"1\"}", 0.0),
+        ("circlet_node_info{node=\"a\",address=\"unix:/run/x\",weight=\"1\"}", 1.0),
+        ("circlet_node_state{node=\"a\",state=\"up\"}", 1.0),
+        ("circlet_node_state{node=\"a\",state=\"down\"}", 1.0),
+        ("circlet_node_state{node=\"b\",state=\"connecting\"}", 2.0),
+        ("circlet_node_errors_total{node=\"a\",code=\"oom\"}", 8.0),
+        ("circlet_node_errors_total{node=\"b\",code=\"oom\"}", 0.0),
+        ("circlet_node_reconnects_total{node=\"a\"}", 3.0),
+        ("circlet_node_unsent_bytes{node=\"a\"}", 12.0),
         ("circlet_node_up{node=\"a\"}", 1.0),
         ("circlet_node_up{node=\"b\"}", 0.0),
         ("circlet_node_requests_total{node=\"a\"}", 9.0),
         ("circlet_node_in_flight{node=\"b\"}", 6.0),
         ("circlet_workers", 2.0),
-        ("circlet_start_time_seconds", 1_700_000_000.0),
+        ("process_start_time_seconds", 1_700_000_000.0),
     ] {
         assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
     }
@@ -147,15 +201,7 @@ fn every_family_has_its_row_and_every_row_its_family() {
         })
         .collect();
     for row in rows::ROWS {
-        if cfg!(not(target_os = "linux")) && row.name.starts_with("process_") {
-            continue;
-        }
-        let kind = match row.kind {
-            Kind::Counter | Kind::Seconds => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-            Kind::Summary => "summary",
-        };
+        let kind = row.kind.word();
         assert!(described.contains(row.name), "{} has no help", row.name);
         assert_eq!(typed.get(row.name), Some(&kind), "{}", row.name);
         assert!(seen.contains(row.name), "{} is never set", row.name);
@@ -170,9 +216,38 @@ fn a_second_scrape_repeats_nothing() {
     let topology = topology(&["a", "b"]);
     let workers = [worker(|c| c.requests = 10)];
     let telemetry = Telemetry::new(UNIX_EPOCH);
-    let view = View { topology: &topology, workers: &workers, commands: commands(), sessions: 1, refused: 0 };
+    let view = view(&topology, &workers);
     assert_eq!(samples(&telemetry.render(&view))["circlet_requests_total"], 10.0);
     let again = telemetry.render(&view);
     assert_eq!(samples(&again)["circlet_requests_total"], 10.0);
     assert_eq!(again.matches("# TYPE circlet_node_latency_seconds ").count(), 1);
+}
+
+#[test]
+fn every_sample_has_the_labels_of_its_row() {
+    let text = text_of(&[worker(|c| c.nodes[0].observe(20))]);
+    for name in samples(&text).into_keys() {
+        let (name, labels) = name.strip_suffix('}').map_or((&*name, ""), |name| name.split_once('{').unwrap());
+        let ends = ["_bucket", "_sum", "_count"];
+        let row = rows::row(name).or_else(|| ends.iter().find_map(|end| rows::row(name.strip_suffix(end)?))).unwrap();
+        let seen: Vec<&str> = labels
+            .split("\",")
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .filter(|label| *label != "le")
+            .collect();
+        assert_eq!(seen, row.labels, "{name}");
+    }
+}
+
+#[test]
+fn the_manual_shows_every_row() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/metrics.md");
+    let manual = std::fs::read_to_string(path).unwrap();
+    let (before, _) = manual.split_once("| metric |").unwrap();
+    let expected = format!("{before}{}", rows::table());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    } else {
+        assert!(manual == expected, "conf/metrics.md is not as the rows are; UPDATE=1 with this test writes it anew");
+    }
 }

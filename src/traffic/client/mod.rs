@@ -6,6 +6,7 @@
 //! What a client can grow and what bounds it: `partial` by the request limits, `slots` by `max_pending`, `slots` + `out`
 //! by the soft limit (reading stops) and the hard limit (the session ends). An idle session holds no buffer. Pure.
 
+pub mod doing;
 pub mod load;
 pub mod pushes;
 pub mod registry;
@@ -17,8 +18,9 @@ pub mod transaction;
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
+pub use doing::Doing;
 pub use load::Load;
-pub use registry::{NO_COMMAND, Names, Record, Registry};
+pub use registry::{NO_COMMAND, Names, Record, Refused, Registry};
 pub use slots::{Reply, Slots};
 pub use special::{Awaiting, Blocked, Modes, Special};
 pub use tracking::{Tracked, Tracking, Wish};

@@ -224,16 +224,39 @@ impl Record {
     }
 }
 
+/// Why a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There were `session.max_sessions` already.
+    MaxSessions,
+    /// The worker had not even taken in those before it: more connections came at once than its mailbox holds.
+    Busy,
+}
+
+impl Refused {
+    /// All reasons, in the order of their index.
+    pub const ALL: [Self; 2] = [Self::MaxSessions, Self::Busy];
+
+    /// The reason as a metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::MaxSessions => "max_sessions",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 /// All sessions of the process.
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: DashMap<u64, Arc<Record>>,
     last_id: AtomicU64,
-    /// Connections refused because there were too many.
-    refused: AtomicU64,
+    /// Connections refused, by [`Refused`].
+    refused: [AtomicU64; Refused::ALL.len()],
     /// Sessions that there may be; one more is refused.
     max_sessions: AtomicUsize,
-    /// `last_id` and `refused` at the last CONFIG RESETSTAT.
+    /// `last_id` and the sum of `refused` at the last CONFIG RESETSTAT.
     reset_at: [AtomicU64; 2],
     /// How many of them listen to which channels and patterns.
     pub audience: Audience,
@@ -256,28 +279,34 @@ impl Registry {
         self.max_sessions.store(most, Relaxed);
     }
 
-    /// Counts a connection that was refused because there were too many.
-    pub fn refuse(&self) {
-        self.refused.fetch_add(1, Relaxed);
+    /// Counts a connection that was refused.
+    pub fn refuse(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// Connections refused because there were too many.
+    /// Connections refused for this reason.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
+    pub fn refused(&self, why: Refused) -> u64 {
+        self.refused[why as usize].load(Relaxed)
+    }
+
+    /// Connections refused for any reason.
+    #[must_use]
+    pub fn all_refused(&self) -> u64 {
+        Refused::ALL.into_iter().map(|why| self.refused(why)).sum()
     }
 
     /// Connections accepted and refused since the last CONFIG RESETSTAT.
     #[must_use]
     pub fn connections(&self) -> (u64, u64) {
-        let since = |now: &AtomicU64, then: &AtomicU64| now.load(Relaxed).saturating_sub(then.load(Relaxed));
-        (since(&self.last_id, &self.reset_at[0]), since(&self.refused, &self.reset_at[1]))
+        let since = |now: u64, then: &AtomicU64| now.saturating_sub(then.load(Relaxed));
+        (since(self.last_id.load(Relaxed), &self.reset_at[0]), since(self.all_refused(), &self.reset_at[1]))
     }
 
     /// CONFIG RESETSTAT: what INFO tells begins at 0 again.
     pub fn reset_stats(&self) {
         self.reset_at[0].store(self.last_id.load(Relaxed), Relaxed);
-        self.reset_at[1].store(self.refused.load(Relaxed), Relaxed);
+        self.reset_at[1].store(self.all_refused(), Relaxed);
     }
 
     /// Number of sessions with this mark.

@@ -7,6 +7,7 @@ use super::{
     Core, Todo,
     lease::NoLease,
     proto_index,
+    reply::BIG,
     request::{Request, Taken},
 };
 use crate::traffic::{
@@ -473,6 +474,7 @@ impl Core {
         }
         let aggregate = self.aggregates.remove(id);
         let replied = aggregate.replied();
+        self.counters.big_replies += u64::from(replied >= BIG);
         let Some(client) = self.client_mut(aggregate.client) else { return self.keep_aggregate(aggregate) };
         client.gathered = client.gathered.saturating_sub(replied);
         self.gathered = self.gathered.saturating_sub(replied);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use super::{Core, Todo, ears};
 use crate::traffic::{
-    client::{Client, ClientKey},
-    counters::Closed,
+    client::{Client, ClientKey, Doing},
+    counters::{Closed, NodeState},
     pipe::{Entry, Holder, Pipe, PipeId, State, backoff_us, connect::Greeting},
     refusal::{Outcome, Refusal},
     resp::Proto,
@@ -90,10 +90,13 @@ impl Core {
             // What waited for the connection is sent now; its time begins.
             held.push((*entry, stamp.wrapping_sub(std::mem::replace(&mut entry.sent_us, stamp))));
         }
-        let node = pipe.node;
+        let (node, again) = (pipe.node, std::mem::take(&mut pipe.lost));
         let waiting = !pipe.out.is_empty();
         self.links[node.index()].probing = false;
-        self.counters.nodes[node.index()].connections += 1;
+        let counters = &mut self.counters.nodes[node.index()];
+        counters.connections += 1;
+        counters.opened += 1;
+        counters.reconnects += u64::from(again);
         self.node_up(node);
         if waiting {
             self.mark_pipe(id);
@@ -127,6 +130,7 @@ impl Core {
             return;
         }
         pipe.failures += 1;
+        pipe.lost = true;
         let (node, failures) = (pipe.node, pipe.failures);
         let until_us = self.now_us + self.pause_us(failures);
         let pipe = &mut self.pipes[id.index()];
@@ -155,13 +159,14 @@ impl Core {
 
     /// A pipe's connection is given up: in flight reads are sent again, once; everything else is answered.
     pub fn pipe_lost(&mut self, id: PipeId, attempt: u32, how: &Lost) {
-        let pipe = &self.pipes[id.index()];
+        let pipe = &mut self.pipes[id.index()];
         if pipe.attempt != attempt || pipe.state != State::Ready {
             return;
         }
+        pipe.lost = !matches!(how, Lost::Idle);
         let node = pipe.node;
         let short_lived = self.now_us.saturating_sub(pipe.connected_us) < PROVEN_US;
-        if let (Holder::Ear, Lost::Broken(why)) = (pipe.holder, how) {
+        if let (Holder::Ear, Lost::Broken(why)) = (self.pipes[id.index()].holder, how) {
             return self.ear_broke(id, short_lived, why);
         }
         // Accepted and closed, again and again: that node is not there, and must not be hammered.
@@ -306,9 +311,23 @@ impl Core {
         self.end_step();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;
-        self.counters.nodes.iter_mut().for_each(|node| node.in_flight = 0);
+        self.gauge_nodes();
+    }
+
+    /// The nodes' gauges as they are now.
+    fn gauge_nodes(&mut self) {
+        for (counters, link) in self.counters.nodes.iter_mut().zip(&self.links) {
+            (counters.in_flight, counters.unsent) = (0, 0);
+            counters.state = match (link.down.is_some(), counters.up) {
+                (true, _) => NodeState::Down,
+                (false, true) => NodeState::Up,
+                (false, false) => NodeState::Connecting,
+            };
+        }
         for pipe in &self.pipes {
-            self.counters.nodes[pipe.node.index()].in_flight += pipe.inflight.len() as u64;
+            let counters = &mut self.counters.nodes[pipe.node.index()];
+            counters.in_flight += pipe.inflight.len() as u64;
+            counters.unsent += pipe.out.len() as u64;
         }
     }
 
@@ -367,7 +386,7 @@ impl Core {
         let of_pipe = |pipe: &Pipe| pipe.out.held() + pipe.begun.held() + pipe.replay.held();
         let ears: usize = self.ears.iter().flatten().map(ears::Ear::held).sum();
         let pipes: usize = self.pipes.iter().map(of_pipe).sum::<usize>() + ears;
-        let sessions: usize = self.clients.iter().map(|(_, client)| client.held()).sum();
+        let sessions = self.gauge_sessions();
         let mut held = pipes + sessions + self.pool.bytes_out();
         self.counters.buffered = held as u64;
         let enough = self.enough();
@@ -390,6 +409,18 @@ impl Core {
                 break;
             }
         }
+    }
+
+    /// Counts the sessions by what they are doing, on the same walk that adds up what they hold, in bytes.
+    fn gauge_sessions(&mut self) -> usize {
+        let doing = &mut self.counters.doing;
+        doing.fill(0);
+        let mut held = 0;
+        for (_, client) in &self.clients {
+            doing[Doing::of(client) as usize] += 1;
+            held += client.held();
+        }
+        held
     }
 
     /// Whether every session is gone.

@@ -228,17 +228,18 @@ impl Core {
         }
     }
 
-    /// The reply to the front request of this pipe is here, and may be slow.
+    /// The reply to the front request of this pipe is here, and may be slow. Returns how long the request was held back, µs.
     #[cold]
-    pub(super) fn look_at_slow(&mut self, id: PipeId) {
+    pub(super) fn look_at_slow(&mut self, id: PipeId) -> u32 {
         let now_us = self.now_us;
-        let Some((entry, _)) = self.pipes[id.index()].front() else { return };
+        let Some((entry, _)) = self.pipes[id.index()].front() else { return 0 };
         if entry.row == NO_ROW || entry.waits {
-            return;
+            return 0;
         }
-        let Some((key, seq)) = self.slot_of(entry) else { return };
+        let Some((key, seq)) = self.slot_of(entry) else { return 0 };
         let node_us = u64::from((now_us as u32).wrapping_sub(entry.sent_us));
-        let us = node_us + self.watch.recall(key, seq);
+        let held_us = self.watch.recall(key, seq);
+        let us = node_us + held_us;
         let reaches = |threshold: Option<Duration>| threshold.is_some_and(|least| u128::from(us) >= least.as_micros());
         if reaches(self.settings.slow.monitor_threshold) {
             let fast = self.snapshot.table.row(entry.row).is_some_and(|row| row.flags.has(Flags::FAST));
@@ -248,6 +249,7 @@ impl Core {
         if reaches(self.settings.slow.slower_than) && self.settings.slow.max_len > 0 {
             self.note_slow(id, key, us, node_us);
         }
+        u32::try_from(held_us).unwrap_or(u32::MAX)
     }
 
     fn note_slow(&mut self, id: PipeId, key: ClientKey, us: u64, node_us: u64) {

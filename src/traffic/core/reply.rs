@@ -1,7 +1,7 @@
 //! A node's bytes: cut into replies, each handed to the slot or aggregate that waits for it.
 //!
 //! Replies are not decoded; only their end is looked for. A reply that comes in several reads is collected in the
-//! pipe's `begun`; past [`STREAM_FROM`] it is handed on as it arrives, so that a huge reply never has to fit anywhere.
+//! pipe's `begun`; past [`BIG`] it is handed on as it arrives, so that a huge reply never has to fit anywhere.
 //! What a RESP3 node sends beside replies is collected whole, where somebody wants it ([`Pipe::hears`]): a node never
 //! puts it inside a reply, so that the same `begun` serves.
 //!
@@ -12,6 +12,7 @@ use crate::traffic::{
     client::{ClientKey, Reply},
     counters::Closed,
     merge::State as PartState,
+    observe::ErrorCode,
     pipe::{
         Entry, Holder, Owner, PipeId,
         chunk::{Chunk, Slice},
@@ -20,8 +21,8 @@ use crate::traffic::{
     resp::reply::{FramingError, ReplyScanner},
 };
 
-/// An unfinished reply of at least this many bytes is handed on in parts.
-const STREAM_FROM: usize = 256 << 10;
+/// A reply of at least this many bytes is big; what there is of an unfinished one is handed on in parts.
+pub(super) const BIG: usize = 256 << 10;
 
 /// Parts of an unfinished reply from this size on are kept by reference, smaller ones are copied.
 const KEEP_FROM: usize = 4 << 10;
@@ -112,37 +113,38 @@ impl Core {
     #[inline]
     fn complete(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize, kind: u8) -> bool {
         let Some(front) = self.pipes[id.index()].inflight.front() else { return false };
-        if (self.now_us as u32).wrapping_sub(front.sent_us) >= self.watch.slow_us() {
-            self.look_at_slow(id);
-        }
+        let us = (self.now_us as u32).wrapping_sub(front.sent_us);
+        let held_us = if us >= self.watch.slow_us() { self.look_at_slow(id) } else { 0 };
         let pipe = &mut self.pipes[id.index()];
         let Some(entry) = pipe.answered() else { return false };
-        let counters = &mut self.counters.nodes[pipe.node.index()];
-        let us = (self.now_us as u32).wrapping_sub(entry.sent_us);
-        counters.observe(us);
+        let node = pipe.node;
+        self.counters.nodes[node.index()].observe(us);
         if kind == b'-' || kind == b'!' {
-            self.counters.node_errors += 1;
-            self.counters.commands.node_failed(entry.row);
+            self.node_failed(id, entry, &chunk[start..end]);
         }
+        let pipe = &mut self.pipes[id.index()];
         if entry.owner == Owner::Client && !entry.waits {
-            self.counters.commands.answered(entry.row, us, self.now_us);
+            self.counters.commands.answered(entry.row, us, held_us, self.now_us);
         }
         let ends = pipe.ends && pipe.inflight.is_empty();
         if pipe.begun.is_empty() && !pipe.streaming {
-            self.deliver(entry, Reply::Frame(chunk, start, end));
+            self.deliver(entry, Reply::Frame(chunk, start, end), held_us);
             if ends {
                 self.end_lease(id);
             }
             return true;
         }
-        pipe.streaming = false;
+        let streamed = std::mem::take(&mut pipe.streaming);
         let mut whole = std::mem::take(&mut pipe.begun);
         if end - start < KEEP_FROM {
             whole.push(&chunk[start..end]);
         } else {
             whole.push_slice(Slice::new(chunk, start, end));
         }
-        self.deliver(entry, Reply::Rope(&mut whole));
+        if streamed || entry.owner == Owner::Client && whole.len() >= BIG {
+            self.counters.big_replies += 1;
+        }
+        self.deliver(entry, Reply::Rope(&mut whole), held_us);
         // Its buffer serves the next unfinished reply.
         whole.shrink();
         self.pipes[id.index()].begun = whole;
@@ -150,6 +152,16 @@ impl Core {
             self.end_lease(id);
         }
         true
+    }
+
+    /// The node's reply to `entry`, of which `end` is all or the end, is an error.
+    #[cold]
+    fn node_failed(&mut self, id: PipeId, entry: Entry, end: &[u8]) {
+        let pipe = &self.pipes[id.index()];
+        let code = ErrorCode::of(if pipe.begun.is_empty() { end } else { pipe.begun.plain().unwrap_or_default() });
+        self.counters.nodes[pipe.node.index()].errors[code as usize] += 1;
+        self.counters.node_errors += 1;
+        self.counters.commands.node_failed(entry.row);
     }
 
     /// The push that ends with `end` is complete: whoever hears it is given the whole.
@@ -187,7 +199,7 @@ impl Core {
             pipe.begun.push_slice(Slice::new(chunk, start, end));
         }
         let Some(entry) = pipe.inflight.front().copied() else { return };
-        if pipe.begun.len() < STREAM_FROM || entry.owner != Owner::Client {
+        if pipe.begun.len() < BIG || entry.owner != Owner::Client {
             return;
         }
         pipe.streaming = true;
@@ -202,9 +214,9 @@ impl Core {
         }
     }
 
-    /// Hands a whole reply to whoever waits for it.
+    /// Hands a whole reply to whoever waits for it; `held_us`: how long the request was held back before it was sent.
     #[inline]
-    fn deliver(&mut self, entry: Entry, reply: Reply<'_>) {
+    fn deliver(&mut self, entry: Entry, reply: Reply<'_>, held_us: u32) {
         match entry.owner {
             Owner::Client => {
                 let key = ClientKey { index: entry.index, generation: entry.generation };
@@ -230,7 +242,7 @@ impl Core {
                     if complete {
                         if !entry.waits {
                             let us = (self.now_us as u32).wrapping_sub(entry.sent_us);
-                            self.counters.commands.answered(entry.row, us, self.now_us);
+                            self.counters.commands.answered(entry.row, us, held_us, self.now_us);
                         }
                         self.finish_aggregate(id);
                     }

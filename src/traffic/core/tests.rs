@@ -16,6 +16,7 @@ mod circlet;
 mod clients;
 mod cluster;
 mod leases;
+mod measured;
 mod scripts;
 mod slow;
 mod tracking;

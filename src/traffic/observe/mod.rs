@@ -3,19 +3,22 @@
 //! ```text
 //!  request ─► tally.called                                   (worker's own numbers, a few additions)
 //!  reply ───► tally.answered ── node's part ≥ threshold? ──► slow log, latency events   (shared, locked for a push)
-//!  flush ───► tally.left       Circlet's own part
+//!  flush ───► tally.left       the parts of its time: total, node's, Circlet's own
 //!  tick ────► Journal.commands[worker]                       read by /metrics and LATENCY HISTOGRAM
 //! ```
-//! [`tally`]: calls, errors and latency per command, owned by a worker. [`slow`], [`shown`]: slow requests and their arguments.
-//! [`events`], [`doctor`]: what LATENCY tells. [`chronicle`]: what has happened lately. [`census`]: what the nodes were found to
-//! be; both are written by the control plane. [`Journal`]: what all workers write and anybody
+//! [`tally`], [`histogram`]: calls, errors and times per command, owned by a worker. [`slow`], [`shown`]: slow requests and
+//! their arguments. [`error_code`]: what nodes' errors are about. [`events`], [`doctor`]: what LATENCY tells. [`chronicle`]:
+//! what has happened lately. [`census`]: what the nodes were found to be; both are written by the control plane. [`Journal`]:
+//! what all workers write and anybody
 //! reads; the only lock here, taken when a request was slow and once per tick, never on a usual request's way. Bounded by
 //! the number of commands, `slowlog.max_len` and 160 samples per event. Pure: time comes in as an argument.
 
 pub mod census;
 pub mod chronicle;
 pub mod doctor;
+pub mod error_code;
 pub mod events;
+pub mod histogram;
 pub mod shown;
 pub mod slow;
 pub mod tally;
@@ -24,7 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use census::Census;
 pub use chronicle::Chronicle;
+pub use error_code::ErrorCode;
 pub use events::Events;
+pub use histogram::Histogram;
 pub use slow::{Slow, SlowLog};
 pub use tally::{Tallies, Tally};
 

@@ -66,6 +66,12 @@ impl SlowLog {
         self.entries.drain(..too_many);
     }
 
+    /// How many there were so far, those forgotten included.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.next_id
+    }
+
     /// The newest `count`, newest first, each with its number.
     pub fn newest(&self, count: usize) -> impl ExactSizeIterator<Item = &(u64, Slow)> {
         self.entries.iter().rev().take(count)

@@ -186,6 +186,8 @@ pub struct Pipe {
     pub attempt: u32,
     /// Failures in a row.
     pub failures: u32,
+    /// Its last connection was lost, or could not be made.
+    pub lost: bool,
     /// Scripts that its node has been told over this connection.
     pub scripts: Told,
     /// Bytes to be written.
@@ -231,6 +233,7 @@ impl Pipe {
             state: State::Idle,
             attempt: 0,
             failures: 0,
+            lost: false,
             scripts: Told::default(),
             out: Outbox::default(),
             inflight: VecDeque::new(),

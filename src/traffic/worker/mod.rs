@@ -29,12 +29,21 @@ pub use mailbox::{Letter, Mailbox, Stream};
 
 pub use super::core::{Facts, Snapshot};
 use super::{
-    client::Registry, counters::Published, observe::Journal, options::Options, refusal::Refusal, route::Topology,
-    scripts::Scripts, settings::Settings,
+    client::{Refused, Registry},
+    counters::Published,
+    observe::Journal,
+    options::Options,
+    refusal::Refusal,
+    route::Topology,
+    scripts::Scripts,
+    settings::Settings,
 };
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// What the names of the workers' threads begin with, in front of the worker's index.
+pub const THREAD: &str = "worker-";
 
 /// What workers and whoever speaks to them share.
 #[derive(Debug)]
@@ -100,7 +109,7 @@ impl Fleet {
                 }
                 Err(error) => drop(ready.send(Err(error))),
             };
-            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            threads.push(std::thread::Builder::new().name(format!("{THREAD}{index}")).spawn(run)?);
             started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended at once")))?;
         }
         let topology = snapshot.topology;
@@ -114,19 +123,19 @@ impl Fleet {
         let total: usize = counts.clone().sum();
         let fewest = counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(worker, _)| worker);
         let refused = if total >= self.shared.registry.max_sessions() {
-            Some(stream)
+            Some((stream, Refused::MaxSessions))
         } else {
             self.shared.sessions[fewest].fetch_add(1, Relaxed);
             match self.shared.mailboxes[fewest].send(Letter::Client { stream, local }) {
                 Ok(()) => None,
                 Err(letter) => {
                     self.shared.sessions[fewest].fetch_sub(1, Relaxed);
-                    letter.into_stream()
+                    letter.into_stream().map(|stream| (stream, Refused::Busy))
                 }
             }
         };
-        if let Some(stream) = refused {
-            self.shared.registry.refuse();
+        if let Some((stream, why)) = refused {
+            self.shared.registry.refuse(why);
             refuse(stream);
         }
     }
@@ -160,10 +169,16 @@ impl Fleet {
         self.shared.sessions.iter().map(|count| count.load(Relaxed)).sum()
     }
 
-    /// Connections refused for too many sessions.
+    /// Connections refused, for any reason.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.shared.registry.refused()
+        self.shared.registry.all_refused()
+    }
+
+    /// Every session of the process, and connections that became none.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
     }
 
     /// The nodes and the ring.

@@ -132,7 +132,11 @@ async fn tick(shell: Rc<Shell>) {
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             state.core.sweep();
         }
-        shell.shared.published[shell.index].store(state.core.counters());
+        let published = &shell.shared.published[shell.index];
+        published.store(state.core.counters());
+        // The runtime measures it anyway, once per sleep.
+        let busy = tokio::runtime::Handle::current().metrics().worker_total_busy_duration(0);
+        published.busy_us.store(busy.as_micros() as u64, Relaxed);
         state.core.publish_commands();
         shell.settle(&mut state);
     }

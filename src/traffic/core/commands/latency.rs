@@ -103,7 +103,7 @@ impl Core {
             names.is_empty() || names.iter().any(is)
         };
         let mut commands = self.journal.commands();
-        commands.retain(|(name, tally)| tally.answered() > 0 && wanted(name));
+        commands.retain(|(name, tally)| tally.node.count() > 0 && wanted(name));
         let proto = self.proto(key);
         self.answer(key, |out| {
             encode::map_header(out, commands.len(), proto);
@@ -119,9 +119,10 @@ impl Core {
 fn histogram(out: &mut Vec<u8>, tally: &Tally, proto: Proto) {
     encode::map_header(out, 2, proto);
     encode::bulk(out, b"calls");
-    encode::integer(out, tally.answered() as i64);
+    encode::integer(out, tally.node.count() as i64);
     encode::bulk(out, b"histogram_usec");
-    let filled: Vec<(usize, u64)> = tally.latency.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
+    let filled: Vec<(usize, u64)> =
+        tally.node.buckets.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
     encode::map_header(out, filled.len(), proto);
     let mut sum = 0;
     for (bucket, count) in filled {
