@@ -11,6 +11,7 @@
 //!  process/   command line, start, signals, exit codes, `circlet dev`
 //!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/)
 //!  metrics    the admin address
+//!  prometheus a real one over Circlet: scrapes, alerts (made-up numbers in data/), dashboard
 //!  memory     what a client may cost
 //!  clients/   real clients with their defaults
 //! ```
@@ -26,6 +27,7 @@ mod memory;
 mod metrics;
 mod mixup;
 mod process;
+mod prometheus;
 mod support;
 mod twemproxy;
 mod wire;
