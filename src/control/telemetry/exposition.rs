@@ -34,12 +34,8 @@ pub(super) fn latency(view: &View<'_>, out: &mut String) {
 
 /// Appends each command's histograms.
 pub(super) fn commands(view: &View<'_>, out: &mut String) {
-    let histograms: [(&str, fn(&Tally) -> &Histogram); 3] = [
-        (COMMAND_DURATION, |tally| &tally.total),
-        (COMMAND_NODE, |tally| &tally.node),
-        (COMMAND_OWN, |tally| &tally.own),
-    ];
-    for (metric, of) in histograms {
+    let part: [fn(&Tally) -> &Histogram; 3] = [|tally| &tally.total, |tally| &tally.node, |tally| &tally.own];
+    for (metric, of) in [COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN].into_iter().zip(part) {
         head(out, metric, "histogram");
         for (name, tally) in view.commands.iter().filter(|(_, tally)| tally.total.count() > 0) {
             let Histogram { buckets, sum_us } = of(tally);
