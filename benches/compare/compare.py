@@ -2,8 +2,8 @@
 """Measures Circlet beside other proxies, how its cost grows, and what memory it takes.
 
 Without a mode: Circlet, nutcracker, Envoy and HAProxy (TCP) over the same three redis-servers, one worker each, every
-run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this one run.
-`--growth` and `--memory` measure Circlet alone; `--all` does the three. Everything listens on loopback and is ended
+run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this one run. Then
+pub/sub, beside a redis-server. `--growth` and `--memory` measure Circlet alone; `--all` does everything. Everything listens on loopback and is ended
 with the script.
 
 Only compare figures of one run: on another machine, or beside other load, all of them change.
@@ -23,6 +23,7 @@ import install
 import machine
 import memory
 import peers
+import pubsub
 from candidates import CANDIDATES, Programs
 from cells import CELLS
 from processes import Failed, Lab
@@ -66,6 +67,11 @@ def run(options: argparse.Namespace) -> int:
             comparison.measure(lab, programs, benchmark, say)
             sections.append("## Beside other proxies\n\n" + comparison.markdown())
             raw["compare"], foreign = comparison.raw(), comparison.foreign()
+    if options.pubsub:
+        with Lab(options.target) as lab:
+            heard = pubsub.measure(lab, programs, options.seconds, options.reps, options.quick, say)
+            sections.append("## Pub/sub\n\n" + pubsub.markdown(heard))
+            raw["pubsub"] = pubsub.raw(heard)
     if options.growth:
         with Lab(options.target) as lab:
             grown = growth.measure(lab, programs, benchmark, options.seconds, options.reps, options.quick, say)
@@ -105,7 +111,7 @@ def prepare(options: argparse.Namespace, only: list[str]) -> tuple[Programs, str
     if redis is None or benchmark is None:
         raise Failed("redis-server and redis-benchmark are needed; Debian: apt-get install redis-server redis-tools")
     circlet = options.circlet if options.circlet.is_file() else None
-    if circlet is None and (options.growth or options.memory):
+    if circlet is None and (options.growth or options.memory or options.pubsub):
         raise Failed(f"{options.circlet} is not there; build it: cargo build --release")
     programs = Programs(
         redis=redis,
@@ -147,6 +153,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--pubsub", action="store_true", help="only pub/sub: Circlet beside a redis-server")
     parser.add_argument("--growth", action="store_true", help="Circlet alone: nodes, connections, workers, value sizes")
     parser.add_argument(
         "--memory", action="store_true", help="Circlet alone: idle connections, bursts, clients that misbehave"
@@ -167,7 +174,9 @@ def parse_options() -> argparse.Namespace:
     unknown = set(options.only.split(",") if options.only else []) - set(CANDIDATES)
     if unknown:
         parser.error(f"--only: no such candidate: {', '.join(sorted(unknown))}; there are: {', '.join(CANDIDATES)}")
-    options.compare = options.all or not (options.growth or options.memory)
+    options.compare = options.all or not (options.growth or options.memory or options.pubsub)
+    # A part of the cells or candidates was asked for, and nothing else.
+    options.pubsub = options.pubsub or options.compare and not (options.only or options.cells)
     options.growth, options.memory = options.growth or options.all, options.memory or options.all
     options.reps = options.reps or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.2 if options.quick else 2.5)
