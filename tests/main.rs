@@ -10,7 +10,7 @@
 //!  mixup      nobody ever gets another client's reply
 //!  process/   command line, start, signals, exit codes, `circlet dev`
 //!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/)
-//!  metrics    the admin address
+//!  metrics    the admin address; page/ the status page in Chromium
 //!  prometheus a real one over Circlet: scrapes, alerts (made-up numbers in data/), dashboard
 //!  memory     what a client may cost
 //!  clients/   real clients with their defaults
@@ -26,6 +26,7 @@ mod leftovers;
 mod memory;
 mod metrics;
 mod mixup;
+mod page;
 mod process;
 mod prometheus;
 mod support;

@@ -17,7 +17,6 @@ fn health_is_told() {
     assert_eq!(http::get(&admin, "/healthz"), Some((200, "ok\n".to_owned())));
     assert_eq!(http::get(&admin, "/readyz"), Some((200, "ready, 3 of 3 nodes up\n".to_owned())));
     assert_eq!(http::get(&admin, "/nosuch").unwrap().0, 404);
-    assert_eq!(http::get(&admin, "/").unwrap().0, 404);
 }
 
 #[test]
@@ -282,7 +281,7 @@ fn a_token_is_wanted_and_foreign_names_are_refused() {
     let ask = |path: &str, headers: &str| http::ask(&admin, path, headers).unwrap().0;
     let own = format!("Host: {admin}\r\n");
     let bearer = format!("{own}Authorization: Bearer {token}\r\n");
-    for path in ["/metrics", "/api/status", "/api/ring", "/api/nodes"] {
+    for path in ["/", "/page.js", "/metrics", "/api/status", "/api/ring", "/api/nodes"] {
         assert_eq!(ask(path, &own), 401, "{path}");
         assert_eq!(ask(path, &format!("{own}Authorization: Bearer x{token}\r\n")), 401, "{path}");
         assert_eq!(ask(path, &bearer), 200, "{path}");

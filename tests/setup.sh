@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond what .ci/need knows, and does nothing where it is there:
 #
-#   system packages   libhiredis-dev, python3-venv; Ruby, PHP and Go with a client each; promtool, nutcracker and
+#   system packages   libhiredis-dev, python3-venv; Chromium; Ruby, PHP and Go with a client each; promtool, nutcracker and
 #                     prometheus-redis-exporter if they can be had (tests check less without)
 #   tests/.venv       Python packages of tests/clients/requirements.txt; a node too, where the system's is too old
 #   node_modules      in tests/clients, of its package.json and lock
@@ -24,6 +24,7 @@ have_go() {
     command -v go >/dev/null && ls /usr/share/gocode/src/github.com/gomodule/redigo/redis \
         /usr/share/gocode/src/github.com/stretchr/testify/require >/dev/null 2>&1
 }
+have_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 have_promtool() { command -v promtool >/dev/null; }
 node_of() { "$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
 
@@ -82,6 +83,8 @@ need have_php "PHP with its redis extension" "php-cli php-redis" "php-cli php-pr
     "php php-pcntl php-posix php-pecl-redis" php-redis "php8 php8-pcntl php8-posix php8-redis" php || without php-redis
 need have_go "Go with redigo" "golang-go golang-github-gomodule-redigo-dev golang-github-stretchr-testify-dev" \
     "golang golang-github-gomodule-redigo-devel" go go go go || without redigo
+need have_chromium "Chromium" chromium chromium chromium chromium chromium "--cask chromium" ||
+    without Chromium
 need have_promtool "promtool" prometheus golang-github-prometheus prometheus prometheus golang-github-prometheus-prometheus prometheus ||
     say "going on without promtool; the test of the metrics checks less"
 need have_nutcracker "nutcracker" nutcracker nutcracker nutcracker nutcracker nutcracker nutcracker ||

@@ -67,7 +67,7 @@ impl Deployment {
 /// Flags that all subcommands have; every other option is `--set`.
 #[derive(Args, Debug)]
 struct Common {
-    /// Where to serve /metrics, /healthz and /readyz over HTTP: host:port, or off [default: 127.0.0.1:9180].
+    /// Where to serve the status page, /metrics, /healthz and /readyz over HTTP: host:port, or off [default: 127.0.0.1:9180].
     #[arg(long, value_name = "ADDRESS|off")]
     admin: Option<String>,
     /// Worker threads [default: auto, one per core].

@@ -7,7 +7,7 @@
 //!               ├─────► probe ──facts, table (publish)─┘            │ Published counters
 //!               └─────► admin ◄── telemetry, status ◄──────────────┘
 //!                         ▲
-//!                  /api/… /metrics /healthz /readyz
+//!                  / (page) /api/… /metrics /healthz /readyz
 //! ```
 //!
 //! It runs on the main thread in one runtime of its own; the workers have theirs. It reaches them only by handing over

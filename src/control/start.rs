@@ -170,7 +170,7 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
                 tracing::error!(%address, why = %error, "the admin address is not served");
             }
         });
-        tracing::info!(%address, "status, metrics and health over HTTP");
+        tracing::info!(%address, "status page, metrics and health over HTTP");
     }
     let accept = |door| spawn_accept(door, Arc::clone(&fleet), Arc::clone(&accept_failures));
     let accepting = clients.into_iter().map(accept).collect();

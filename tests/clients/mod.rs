@@ -19,7 +19,7 @@ mod hiredis;
 mod ioredis;
 mod node_redis;
 mod php_redis;
-mod program;
+pub mod program;
 mod redigo;
 mod redis_benchmark;
 mod redis_cli;

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running client program.
 #[derive(Debug)]
-pub(super) struct Program {
+pub struct Program {
     child: Child,
     input: Option<ChildStdin>,
     output: Receiver<Vec<u8>>,
@@ -28,7 +28,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts `command`, whose parts `tests/setup.sh` installs.
-    pub(super) fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         // No file of the user changes what a client does.
         command.env("HOME", std::env::temp_dir()).env("REDISCLI_HISTFILE", "/dev/null");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -44,19 +44,19 @@ impl Program {
     }
 
     /// Gives it input.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8]) {
         // One that has ended says why in its output, which `expect` and `finish` show.
         let _ = self.input.as_mut().unwrap().write_all(bytes);
     }
 
     /// Says that no more input comes.
-    pub(super) fn end_input(&mut self) {
+    pub fn end_input(&mut self) {
         self.input = None;
     }
 
     /// Waits until it has written `text`, after what was expected before.
     #[track_caller]
-    pub(super) fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) {
         let end = Instant::now() + LIMIT;
         loop {
             let found = self.written[self.seen..].windows(text.len()).position(|part| part == text.as_bytes());
@@ -70,7 +70,7 @@ impl Program {
 
     /// Ends its input and waits for its end, which must be a good one; gives all it has written.
     #[track_caller]
-    pub(super) fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         self.end_input();
         let end = Instant::now() + LIMIT;
         while self.read_some(end) {}
@@ -114,11 +114,11 @@ fn forward(mut from: impl Read + Send + 'static, to: Sender<Vec<u8>>) {
 }
 
 /// The path of a file in this directory.
-pub(super) fn here(name: &str) -> PathBuf {
+pub fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
 /// Fails the test for a thing that is not installed.
-pub(super) fn missing(what: &str) -> ! {
+pub fn missing(what: &str) -> ! {
     panic!("{what} is missing; run tests/setup.sh, which installs what the tests need")
 }

@@ -153,6 +153,11 @@ impl Circlet {
         self.launch();
     }
 
+    /// Starts it again after its end, on the same ports.
+    pub fn start_again(&mut self) {
+        self.launch();
+    }
+
     /// The value of a metric, its labels as they are printed; `None` if there is none.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (status, text) = http::get(&self.admin(), "/metrics").expect("the admin address answers");

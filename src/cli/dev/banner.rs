@@ -22,7 +22,7 @@ pub(super) fn text(config: &Config, topology: &Topology, admin: Option<SocketAdd
         line(format_args!("  {:width$}  {}  {:.1} % of the keys", node.name, node.address, share * 100.0));
     }
     match admin {
-        Some(admin) => line(format_args!("  {:width$}  http://{admin}/metrics  /healthz  /readyz", "admin")),
+        Some(admin) => line(format_args!("  {:width$}  http://{admin}/  (/metrics, /healthz, /readyz)", "admin")),
         None => line(format_args!("  {:width$}  off", "admin")),
     }
     match kept {
@@ -68,7 +68,7 @@ mod tests {
             "  node-1  127.0.0.1:20001  ",
             "  node-2  127.0.0.1:20002  ",
             " % of the keys\n",
-            "  admin   http://127.0.0.1:9180/metrics",
+            "  admin   http://127.0.0.1:9180/  (/metrics",
             "--persist DIR",
             "redis-cli -p 6380\n",
             "Ctrl-C\n",

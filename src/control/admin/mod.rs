@@ -1,4 +1,4 @@
-//! The admin address: `/api/…`, `/metrics`, `/healthz` and `/readyz` over HTTP/1.1.
+//! The admin address: the status page, `/api/…`, `/metrics`, `/healthz` and `/readyz` over HTTP/1.1.
 //!
 //! ```text
 //!  connection (bounded) ─► request (bounded) ─► access: whose name, which token ─► GET or HEAD of a known path ─► Views
@@ -9,6 +9,7 @@
 //! so that a client that reads nothing holds its place no longer; who is not let in is not kept. Io.
 
 mod access;
+mod page;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -110,7 +111,7 @@ pub async fn serve(listener: std::net::TcpListener, views: Views, access: Access
 fn router(views: Views, access: Access) -> Router {
     let views = Arc::new(views);
     let doorkeeper = (Arc::new(access), Arc::clone(&views));
-    Router::new()
+    page::routes()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -123,7 +124,7 @@ fn router(views: Views, access: Access) -> Router {
 }
 
 /// What is said of other paths.
-const NOT_FOUND: &str = "not found; there are /api/status, /api/ring, /api/nodes, /metrics, /healthz and /readyz\n";
+const NOT_FOUND: &str = "not found; there are /, /api/status, /api/ring, /api/nodes, /metrics, /healthz and /readyz\n";
 
 /// Answers whoever may ask, and says to everybody else why not and what to do.
 async fn let_in(State((access, views)): State<(Arc<Access>, Arc<Views>)>, request: Request, next: Next) -> Response {
@@ -296,6 +297,7 @@ mod tests {
                 assert!(answer.contains(&format!("\r\n{line}")), "{path}: {answer}");
             }
         }
+        assert!(get("/", true).await.contains("content-type: text/html; charset=utf-8\r\n"));
         assert!(get("/api/status", true).await.contains("content-type: application/json\r\n"));
     }
 

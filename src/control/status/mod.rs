@@ -1,4 +1,4 @@
-//! What `/api/…` shows: Circlet as a whole, the ring, the nodes.
+//! What the status page and `/api/…` show: Circlet as a whole, the ring, the nodes.
 //!
 //! ```text
 //!  workers' counters ──every STEP──► history (rates, lines, commands) ─┐
