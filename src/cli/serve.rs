@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Deployment, Exit, complain, lifecycle};
 use crate::{
     config::{self, Config, Note, twemproxy},
-    control::{self, Doors, Signals, file_limit, logging},
+    control::{self, Doors, Pool, Signals, file_limit, logging},
 };
 
 const EXAMPLES: &str = "\
@@ -60,7 +60,7 @@ async fn serve(config: Config, notes: Vec<Note>) -> Exit {
         tracing::warn!(at = %note.place, "not as in twemproxy: {}", note.text);
     }
     let settings = &config.traffic;
-    file_limit::fit(&config);
+    file_limit::fit(std::slice::from_ref(&config));
     let mut signals = match Signals::listen(false) {
         Ok(signals) => signals,
         Err(error) => {
@@ -70,13 +70,16 @@ async fn serve(config: Config, notes: Vec<Note>) -> Exit {
     };
     let (version, workers, nodes) = (env!("CARGO_PKG_VERSION"), settings.workers, config.nodes.len());
     tracing::info!(%version, workers, nodes, "circlet starts");
-    match Doors::open(&config).and_then(|doors| control::start(&config, doors)) {
+    let drain_timeout = config.drain_timeout;
+    let pools = [Pool::only(config)];
+    let started = Doors::open(&pools).and_then(|doors| control::start(&pools, doors).map_err(|error| vec![error]));
+    match started {
         Ok(running) => {
             let signal = signals.next().await;
-            lifecycle::drain(running, &mut signals, signal, config.drain_timeout).await
+            lifecycle::drain(running, &mut signals, signal, drain_timeout).await
         }
-        Err(error) => {
-            complain(error);
+        Err(errors) => {
+            errors.iter().for_each(complain);
             Exit::NotStarted
         }
     }

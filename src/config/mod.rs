@@ -40,6 +40,7 @@ use std::{
 pub use flags::Overrides;
 pub use live::Unchangeable;
 pub use mistake::{Mistake, Mistakes, Note, Place};
+pub use nearest::among as nearest_name;
 pub use nodes::{flag_node as node, is_info_section};
 pub use state::LOCK_FILE;
 

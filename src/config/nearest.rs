@@ -22,7 +22,8 @@ pub(super) fn unknown(key: &str) -> String {
 }
 
 /// The one of `known` that `text` may have been meant to be; of several as near, the one that begins most like it.
-pub(super) fn among<'a>(known: impl Iterator<Item = &'a str>, text: &str) -> Option<&'a str> {
+#[must_use]
+pub fn among<'a>(known: impl Iterator<Item = &'a str>, text: &str) -> Option<&'a str> {
     let alike = |name: &str| name.chars().zip(text.chars()).take_while(|(a, b)| a == b).count();
     let nearest = known.map(|name| (distance(name, text), usize::MAX - alike(name), name)).min()?;
     (nearest.0 <= 1 + nearest.2.len() / 3).then_some(nearest.2)

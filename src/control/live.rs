@@ -20,80 +20,93 @@ use crate::{
     },
 };
 
-/// The options that hold.
+/// The options that hold for a pool.
 #[derive(Debug)]
 pub struct Live {
-    config: Mutex<Config>,
+    /// Those of every pool of this process, each at its place.
+    configs: Arc<Mutex<Vec<Config>>>,
+    pool: usize,
     /// Where changes are noted; it comes with the workers, which need the options to start.
     journal: OnceLock<Arc<Journal>>,
 }
 
 impl Live {
-    /// Those of the start.
+    /// Those of the start, for each pool of this process. What concerns the process, its log and its limit of open files, they
+    /// have in common.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config: Mutex::new(config), journal: OnceLock::new() }
+    pub fn of(configs: Vec<Config>) -> Vec<Self> {
+        let pools = configs.len();
+        let configs = Arc::new(Mutex::new(configs));
+        (0..pools).map(|pool| Self { configs: Arc::clone(&configs), pool, journal: OnceLock::new() }).collect()
     }
 
     /// Notes changes in `journal` from now on.
     pub fn note_in(&self, journal: Arc<Journal>) {
-        // The first one stays: there is one per process.
+        // The first one stays: there is one per pool.
         let _ = self.journal.set(journal);
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn listen(&self) -> Vec<String> {
-        self.config().listen.iter().map(ToString::to_string).collect()
+        self.see(|config| config.listen.iter().map(ToString::to_string).collect())
     }
 
     /// How connections to nodes behave, for whoever is no worker.
     #[must_use]
     pub fn pipe(&self) -> crate::traffic::settings::PipeSettings {
-        self.config().traffic.pipe.clone()
+        self.see(|config| config.traffic.pipe.clone())
     }
 
     /// Bytes that all sessions and pipes may hold together.
     #[must_use]
     pub fn max_buffered(&self) -> usize {
-        self.config().traffic.max_buffered
+        self.see(|config| config.traffic.max_buffered)
     }
 
-    fn config(&self) -> MutexGuard<'_, Config> {
+    fn configs(&self) -> MutexGuard<'_, Vec<Config>> {
         // A change is whole or not there, whoever panicked.
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn see<T>(&self, of: impl FnOnce(&Config) -> T) -> T {
+        of(&self.configs()[self.pool])
     }
 }
 
 impl Options for Live {
     fn rows(&self) -> Vec<(String, String)> {
-        self.config().rows().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        self.see(Config::rows).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn check(&self, changes: &[(String, String)]) -> Result<(), OptionError> {
-        self.config().with(changes).map(drop).map_err(told)
+        self.see(|config| config.with(changes).map(drop).map_err(told))
     }
 
     fn change(&self, changes: &[(String, String)]) -> Result<Arc<Settings>, OptionError> {
-        let mut config = self.config();
-        let mut changed = config.with(changes).map_err(told)?;
-        if changed.traffic.session.max_sessions > config.traffic.session.max_sessions
-            && let Some(why) = file_limit::shortage_of(&changed)
-        {
+        let mut configs = self.configs();
+        let mut after = configs.clone();
+        let (before, changed) = (&configs[self.pool], &mut after[self.pool]);
+        *changed = before.with(changes).map_err(told)?;
+        changed.traffic.revision += 1;
+        let more_sessions = changed.traffic.session.max_sessions > before.traffic.session.max_sessions;
+        let filter = (changed.log.filter != before.log.filter).then(|| changed.log.filter.clone());
+        if more_sessions && let Some(why) = file_limit::shortage_of(&after) {
             return Err(OptionError::Wrong("session.max_sessions".to_owned(), why));
         }
-        if changed.log.filter != config.log.filter {
-            logging::filter(&changed.log.filter).map_err(|why| OptionError::Wrong("log.filter".to_owned(), why))?;
+        if let Some(filter) = filter {
+            logging::filter(&filter).map_err(|why| OptionError::Wrong("log.filter".to_owned(), why))?;
+            after.iter_mut().for_each(|config| config.log.filter.clone_from(&filter));
         }
-        changed.traffic.revision = config.traffic.revision + 1;
-        *config = changed;
+        let settings = Arc::new(after[self.pool].traffic.clone());
+        *configs = after;
         for (name, value) in changes {
             tracing::info!(option = %name, %value, "changed by CONFIG SET");
             if let Some(journal) = self.journal.get() {
                 journal.chronicle().note(now_ms(), Kind::Option, "", &format!("{name} = {value} (CONFIG SET)"));
             }
         }
-        Ok(Arc::new(config.traffic.clone()))
+        Ok(settings)
     }
 }
 
@@ -111,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_change_has_the_next_revision_and_is_seen() {
-        let live = Live::new(Config::default());
+        let live = Live::of(vec![Config::default()]).remove(0);
         let changes = |value: &str| vec![("session.max_pending".to_owned(), value.to_owned())];
         assert_eq!(live.change(&changes("7")).unwrap().revision, 1);
         let settings = live.change(&changes("8")).unwrap();
@@ -120,5 +133,16 @@ mod tests {
         assert!(live.change(&changes("0")).is_err());
         assert!(live.rows().contains(&("session.max_pending".to_owned(), "8".to_owned())));
         assert_eq!(live.check(&[("workers".into(), "2".into())]), Err(OptionError::NeedsRestart("workers".into())));
+    }
+
+    #[test]
+    fn pools_have_their_own_options_and_one_log() {
+        let lives = Live::of(vec![Config::default(), Config::default()]);
+        let change = |name: &str, value: &str| lives[0].change(&[(name.to_owned(), value.to_owned())]).unwrap();
+        let shows = |live: &Live, name: &str, value: &str| live.rows().contains(&(name.to_owned(), value.to_owned()));
+        change("session.max_pending", "7");
+        change("log.filter", "warn");
+        assert!(shows(&lives[0], "session.max_pending", "7") && shows(&lives[1], "session.max_pending", "1024"));
+        assert!(shows(&lives[0], "log.filter", "warn") && shows(&lives[1], "log.filter", "warn"));
     }
 }

@@ -1,13 +1,14 @@
 //! Control plane: everything that may wait, so that no request has to.
 //!
 //! ```text
-//!  Config ──► start ──► listen ──accepted sockets──► traffic::worker (Fleet)
-//!               │                                      ▲            │
-//!               ├─────► live ◄──CONFIG SET circlet.*──────┤            │
-//!               ├─────► probe ──facts, table (publish)─┘            │ Published counters
-//!               └─────► admin ◄── telemetry, status ◄──────────────┘
-//!                         ▲
-//!                  / (page) /api/… /metrics /healthz /readyz
+//!  Pools ──► start ──► plane, for each pool:
+//!              │         listen ──accepted sockets──► traffic::worker (Fleet)
+//!              │                                      ▲            │
+//!              │         live ◄──CONFIG SET circlet.*──┤            │
+//!              │         probe ──facts, table (publish)┘            │ Published counters
+//!              └─────► admin ◄── views ◄── telemetry, status ◄─────┘
+//!                        ▲
+//!                 / /api/… /metrics /healthz /readyz
 //! ```
 //!
 //! It runs on the main thread in one runtime of its own; the workers have theirs. It reaches them only by handing over
@@ -18,17 +19,19 @@ pub mod file_limit;
 pub mod listen;
 pub mod live;
 pub mod logging;
+pub mod plane;
 pub mod probe;
 pub mod signals;
 pub mod start;
 pub mod status;
 pub mod telemetry;
 pub mod trim;
+mod views;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use signals::Signals;
-pub use start::{Doors, Running, StartError, start};
+pub use start::{Doors, Pool, Running, StartError, start};
 
 /// The wall clock, ms since 1970.
 fn now_ms() -> u64 {

@@ -1,53 +1,69 @@
-//! From a checked configuration to a running Circlet, and back.
+//! From checked configurations to a running Circlet, and back.
 //!
 //! ```text
-//!  Config ──► Doors::open ──► start ──► Running ──► drain
-//!             state lock      ring       accepts     doors closed, answers given,
-//!             ports bound     workers    serves      sessions ended or cut off
+//!  Pools ──► Doors::open ──► start ──► Running ──► drain
+//!            state lock      planes    accepts     doors closed, answers given,
+//!            ports bound     admin     serves      sessions ended or cut off
 //! ```
 //!
-//! The doors are opened first and on their own, so that a taken port is known before anything else is started; clients
-//! that come in between wait in the kernel's backlog. Io.
+//! A process serves one pool, or the several of a twemproxy file: each has its own [`Plane`]; admin address, state directory,
+//! log and the end are the process's, and come from the first pool's options. The doors are opened first and on their own, so
+//! that every taken port is known before anything else is started; clients that come in between wait in the kernel's
+//! backlog. Io.
 
 use std::{
     fmt, io,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{
-    admin::{self, Access, Views},
+    admin::{self, Access},
     listen::{self, BindError, Door},
     live::Live,
-    now_ms,
-    probe::{self, Board, Known},
-    status::{self, Status},
-    telemetry::{Limits, Telemetry, View},
-    trim,
+    plane::Plane,
+    status, trim, views,
 };
 use crate::{
     config::Config,
-    traffic::{
-        client::Refused,
-        command::Table,
-        observe::chronicle::Kind,
-        options::Options,
-        route::{Address, Epoch, Topology},
-        worker::{Fleet, Snapshot},
-    },
+    traffic::route::{Address, Topology},
 };
+
+/// A ring that is to be served.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// How it is told from others; `None` where there is one only.
+    pub name: Option<String>,
+    /// Its options.
+    pub config: Config,
+}
+
+impl Pool {
+    /// The only one of its process.
+    #[must_use]
+    pub fn only(config: Config) -> Self {
+        Self { name: None, config }
+    }
+}
 
 /// Why Circlet did not start. Its Display is one line with the cure.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address cannot be listened on; the option that gave it, `listen` or `admin`.
-    Bind(&'static str, BindError),
+    /// An address cannot be listened on.
+    Bind {
+        /// The pool that it is of, where there are several.
+        pool: Option<String>,
+        /// The option that gave it, `listen` or `admin`.
+        option: &'static str,
+        /// Why.
+        error: BindError,
+    },
     /// The state directory cannot be used, or is another Circlet's.
     State(String),
     /// The nodes make no ring.
@@ -59,7 +75,8 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(option, error) => write!(f, "{option}: {error}"),
+            Self::Bind { pool: Some(pool), option, error } => write!(f, "pool {pool}: {option}: {error}"),
+            Self::Bind { pool: None, option, error } => write!(f, "{option}: {error}"),
             Self::State(text) => f.write_str(text),
             Self::Ring(text) => write!(f, "the nodes make no ring: {text}"),
             Self::System(what, error) => write!(f, "{what}: {error}"),
@@ -70,9 +87,10 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Everything that another process could have taken: bound addresses and the locked state directory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Doors {
-    clients: Vec<Door>,
+    /// Each pool's.
+    clients: Vec<Vec<Door>>,
     admin: Option<(std::net::TcpListener, SocketAddr)>,
     state: Option<std::fs::File>,
 }
@@ -81,30 +99,30 @@ impl Doors {
     /// Locks the state directory and binds every address. On an error nothing stays bound.
     ///
     /// # Errors
-    /// The first thing that could not be had.
-    pub fn open(config: &Config) -> Result<Self, StartError> {
-        let state = config.open_state().map_err(StartError::State)?;
-        if let (Some(lock), Some(dir)) = (&state, &config.state)
-            && let Err(error) = lock.try_lock()
-        {
-            let dir = dir.display();
-            return Err(StartError::State(match error {
-                std::fs::TryLockError::WouldBlock => format!(
-                    "state directory {dir} is in use by another Circlet; stop that one or give another directory"
-                ),
-                std::fs::TryLockError::Error(error) => format!("state directory {dir} cannot be locked: {error}"),
-            }));
+    /// Everything that could not be had.
+    pub fn open(pools: &[Pool]) -> Result<Self, Vec<StartError>> {
+        let (mut doors, mut errors) = (Self::default(), Vec::new());
+        for Pool { name, config } in pools {
+            let mut own = Vec::new();
+            for address in &config.listen {
+                match listen::bind(address, config.socket_mode) {
+                    Ok(bound) => own.extend(bound),
+                    Err(error) => errors.push(StartError::Bind { pool: name.clone(), option: "listen", error }),
+                }
+            }
+            doors.clients.push(own);
         }
-        let mut clients = Vec::new();
-        for address in &config.listen {
-            clients
-                .extend(listen::bind(address, config.socket_mode).map_err(|error| StartError::Bind("listen", error))?);
+        if let Some(Pool { config, .. }) = pools.first() {
+            match lock_state(config) {
+                Ok(state) => doors.state = state,
+                Err(error) => errors.push(error),
+            }
+            match admin_door(config) {
+                Ok(admin) => doors.admin = admin,
+                Err(error) => errors.push(error),
+            }
         }
-        let admin = match &config.admin {
-            Some(Address::Tcp { host, port }) => Some(admin_door(host, *port)?),
-            Some(Address::Unix(_)) | None => None,
-        };
-        Ok(Self { clients, admin, state })
+        if errors.is_empty() { Ok(doors) } else { Err(errors) }
     }
 
     /// Where the admin's HTTP is served.
@@ -114,18 +132,36 @@ impl Doors {
     }
 }
 
-fn admin_door(host: &str, port: u16) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
-    let listener = listen::bind_tcp(host, port).map_err(|error| StartError::Bind("admin", error))?;
+fn lock_state(config: &Config) -> Result<Option<std::fs::File>, StartError> {
+    let state = config.open_state().map_err(StartError::State)?;
+    if let (Some(lock), Some(dir)) = (&state, &config.state)
+        && let Err(error) = lock.try_lock()
+    {
+        let dir = dir.display();
+        return Err(StartError::State(match error {
+            std::fs::TryLockError::WouldBlock => {
+                format!("state directory {dir} is in use by another Circlet; stop that one or give another directory")
+            }
+            std::fs::TryLockError::Error(error) => format!("state directory {dir} cannot be locked: {error}"),
+        }));
+    }
+    Ok(state)
+}
+
+fn admin_door(config: &Config) -> Result<Option<(std::net::TcpListener, SocketAddr)>, StartError> {
+    let Some(Address::Tcp { host, port }) = &config.admin else { return Ok(None) };
+    let bound = listen::bind_tcp(host, *port);
+    let listener = bound.map_err(|error| StartError::Bind { pool: None, option: "admin", error })?;
     let address = listener.local_addr().map_err(|error| StartError::System("the admin address", error))?;
-    Ok((listener, address))
+    Ok(Some((listener, address)))
 }
 
 /// A Circlet that serves.
 #[derive(Debug)]
 pub struct Running {
-    fleet: Arc<Fleet>,
+    planes: Arc<[Plane]>,
     accepting: Vec<JoinHandle<()>>,
-    /// Probe and admin; they end when this is dropped.
+    /// Probes and admin; they end when this is dropped.
     background: JoinSet<()>,
     draining: Arc<AtomicBool>,
     /// Held until the end.
@@ -135,36 +171,23 @@ pub struct Running {
 /// Starts workers, accepts clients, watches the nodes and serves the admin address. Must be called in a runtime.
 ///
 /// # Errors
-/// If the ring cannot be built or a thread not be started.
-pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
-    let topology = Arc::new(topology(config)?);
-    let nodes = topology.nodes.len();
-    let known = Known::new(Arc::new(Table::builtin()), nodes);
-    let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
-    let live = Arc::new(Live::new(config.clone()));
-    let fleet = Fleet::start(Arc::new(config.traffic.clone()), snapshot, Arc::clone(&live) as Arc<dyn Options>)
-        .map_err(|error| StartError::System("the workers cannot be started", error))?;
-    let fleet = Arc::new(fleet);
-    live.note_in(Arc::clone(fleet.journal()));
-    let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));
-    let draining = Arc::new(AtomicBool::new(false));
-    let status =
-        Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(&draining)));
-    let mut background = JoinSet::new();
-    background.spawn(trim::run(Arc::clone(&fleet)));
-    let pipe_settings = Arc::clone(&live);
-    background.spawn(probe::run(
-        Arc::clone(&topology),
-        Arc::new(move || pipe_settings.pipe()),
-        board,
-        known,
-        publisher(&fleet, &topology),
-    ));
+/// If a ring cannot be built or a thread not be started.
+pub fn start(pools: &[Pool], doors: Doors) -> Result<Running, StartError> {
     let Doors { clients, admin, state } = doors;
-    let accept_failures = Arc::new(AtomicU64::new(0));
-    if let Some((listener, address)) = admin {
-        background.spawn(status::run(Arc::clone(&status)));
-        let (views, access) = (views(&fleet, &status, live, Arc::clone(&accept_failures)), Access::of(config));
+    let draining = Arc::new(AtomicBool::new(false));
+    let mut background = JoinSet::new();
+    let mut planes: Vec<Plane> = Vec::with_capacity(pools.len());
+    for (pool, live) in pools.iter().zip(Live::of(pools.iter().map(|pool| pool.config.clone()).collect())) {
+        let before = planes.iter().map(|plane| plane.fleet().published().len()).sum();
+        planes.push(Plane::start(pool, Arc::new(live), before, &draining, &mut background)?);
+    }
+    let planes: Arc<[Plane]> = planes.into();
+    background.spawn(trim::run(planes.iter().map(|plane| Arc::clone(plane.fleet())).collect()));
+    if let (Some((listener, address)), Some(Pool { config, .. })) = (admin, pools.first()) {
+        for plane in &*planes {
+            background.spawn(status::run(Arc::clone(plane.status())));
+        }
+        let (views, access) = (views::of(&planes), Access::of(config));
         background.spawn(async move {
             if let Err(error) = admin::serve(listener, views, access).await {
                 tracing::error!(%address, why = %error, "the admin address is not served");
@@ -172,100 +195,39 @@ pub fn start(config: &Config, doors: Doors) -> Result<Running, StartError> {
         });
         tracing::info!(%address, "status page, metrics and health over HTTP");
     }
-    let accept = |door| spawn_accept(door, Arc::clone(&fleet), Arc::clone(&accept_failures));
-    let accepting = clients.into_iter().map(accept).collect();
-    Ok(Running { fleet, accepting, background, draining, _state: state })
-}
-
-fn topology(config: &Config) -> Result<Topology, StartError> {
-    let ring = config.ring().map_err(|error| StartError::Ring(error.to_string()))?;
-    Ok(Topology { epoch: Epoch(1), nodes: config.nodes.clone(), ring })
-}
-
-fn publisher(
-    fleet: &Arc<Fleet>,
-    topology: &Arc<Topology>,
-) -> impl Fn(Arc<Table>, crate::traffic::worker::Facts) + Send + 'static {
-    let (fleet, topology) = (Arc::clone(fleet), Arc::clone(topology));
-    move |table, facts| fleet.publish(&Snapshot { topology: Arc::clone(&topology), table, facts })
-}
-
-fn spawn_accept(door: Door, fleet: Arc<Fleet>, failures: Arc<AtomicU64>) -> JoinHandle<()> {
-    let name = door.name().to_owned();
-    tracing::info!(address = %name, "serving clients");
-    tokio::spawn(async move {
-        if let Err(error) = listen::accept(door, &failures, move |stream, local| fleet.hand_over(stream, local)).await {
-            tracing::error!(address = %name, why = %error, "clients are not accepted");
-        }
-    })
-}
-
-/// What the admin address shows.
-fn views(fleet: &Arc<Fleet>, status: &Arc<Status>, live: Arc<Live>, accept_failures: Arc<AtomicU64>) -> Views {
-    let telemetry = Telemetry::new(SystemTime::now());
-    let (fleet, journal) = (Arc::clone(fleet), Arc::clone(fleet.journal()));
-    let metrics = move || render(&telemetry, &fleet, &live, accept_failures.load(Relaxed));
-    let of = |text: fn(&Status) -> String| {
-        let status = Arc::clone(status);
-        Box::new(move || text(&status)) as Box<dyn Fn() -> String + Send + Sync>
-    };
-    let ready = Arc::clone(status);
-    Views {
-        metrics: Box::new(metrics),
-        ready: Box::new(move || ready.ready()),
-        status: of(Status::status),
-        ring: of(Status::ring),
-        nodes: of(Status::nodes),
-        refused: Box::new(move |text| journal.chronicle().count(now_ms(), Kind::Admin, text, 1)),
-    }
-}
-
-/// The text of `/metrics`.
-fn render(telemetry: &Telemetry, fleet: &Fleet, live: &Live, accept_failures: u64) -> String {
-    let registry = fleet.registry();
-    let slow = fleet.journal().slow().seen();
-    telemetry.render(&View {
-        topology: &fleet.topology(),
-        workers: fleet.published(),
-        commands: fleet.journal().commands(),
-        sessions: fleet.sessions(),
-        refused: Refused::ALL.map(|why| registry.refused(why)),
-        accept_failures,
-        slow,
-        limits: Limits { sessions: registry.max_sessions() as u64, buffered: live.max_buffered() as u64 },
-    })
+    let accept =
+        |(plane, doors): (&Plane, Vec<Door>)| doors.into_iter().map(|door| plane.accept(door)).collect::<Vec<_>>();
+    let accepting = planes.iter().zip(clients).flat_map(accept).collect();
+    Ok(Running { planes, accepting, background, draining, _state: state })
 }
 
 impl Running {
-    /// Nodes and ring that are served.
+    /// Nodes and ring of each pool.
     #[must_use]
-    pub fn topology(&self) -> Arc<Topology> {
-        self.fleet.topology()
+    pub fn topologies(&self) -> Vec<Arc<Topology>> {
+        self.planes.iter().map(|plane| plane.fleet().topology()).collect()
     }
 
     /// Clients connected now.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.fleet.sessions()
+        self.planes.iter().map(|plane| plane.fleet().sessions()).sum()
     }
 
     /// Closes the doors, lets every request that was read be answered, and ends the sessions; gives how many had to be cut
     /// off after `limit`.
     pub async fn drain(&mut self, limit: Duration) -> usize {
         self.draining.store(true, Relaxed);
-        let journal = self.fleet.journal();
-        journal.chronicle().note(
-            now_ms(),
-            Kind::Stopping,
-            "",
-            "stopping: no new clients, what is in flight is answered",
-        );
+        self.planes.iter().for_each(Plane::note_stopping);
         for accepting in self.accepting.drain(..) {
             accepting.abort();
             // Awaited so that the socket is closed and its file removed; that it was cancelled is no news.
             let _ = accepting.await;
         }
-        let cut = self.fleet.drain(limit).await;
+        // All at once: no pool waits for the clients of another.
+        let fleets = self.planes.iter().map(|plane| Arc::clone(plane.fleet()));
+        let drains: JoinSet<usize> = fleets.map(|fleet| async move { fleet.drain(limit).await }).collect();
+        let cut = drains.join_all().await.into_iter().sum();
         self.background.shutdown().await;
         cut
     }
@@ -286,18 +248,33 @@ mod tests {
     fn a_taken_port_names_the_option_that_gave_it() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let told = |config: &Config| Doors::open(config).unwrap_err().to_string();
-        assert!(told(&config(port, 0)).starts_with(&format!("listen: cannot listen on 127.0.0.1:{port}: it is taken")));
-        assert!(told(&config(0, port)).starts_with(&format!("admin: cannot listen on 127.0.0.1:{port}: it is taken")));
+        let told = |config: Config| Doors::open(&[Pool::only(config)]).unwrap_err()[0].to_string();
+        assert!(told(config(port, 0)).starts_with(&format!("listen: cannot listen on 127.0.0.1:{port}: it is taken")));
+        assert!(told(config(0, port)).starts_with(&format!("admin: cannot listen on 127.0.0.1:{port}: it is taken")));
+    }
+
+    #[test]
+    fn every_pools_taken_port_is_told_at_once() {
+        let taken = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+        let pool = |(name, listener): (&str, &TcpListener)| {
+            let port = listener.local_addr().unwrap().port();
+            Pool { name: Some(name.to_owned()), config: config(port, port) }
+        };
+        let pools: Vec<Pool> = ["alpha", "beta"].into_iter().zip(&taken).map(pool).collect();
+        let told: Vec<String> = Doors::open(&pools).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (told, start) in told.iter().zip(["pool alpha: listen: ", "pool beta: listen: ", "admin: "]) {
+            assert!(told.starts_with(&format!("{start}cannot listen on ")), "{told}");
+        }
     }
 
     #[test]
     fn a_state_directory_lets_in_one_circlet_at_a_time() {
         let dir = std::env::temp_dir().join(format!("circlet-start-{}", std::process::id()));
-        let config = Config { state: Some(dir.clone()), ..config(0, 0) };
+        let config = [Pool::only(Config { state: Some(dir.clone()), ..config(0, 0) })];
         let first = Doors::open(&config).unwrap();
         assert!(first.admin_address().is_some());
-        let error = Doors::open(&config).unwrap_err().to_string();
+        let error = Doors::open(&config).unwrap_err()[0].to_string();
         assert!(error.contains("is in use by another Circlet"), "{error}");
         drop(first);
         assert!(Doors::open(&config).is_ok());

@@ -20,11 +20,12 @@ const STEP: Duration = Duration::from_millis(250);
 const WORTH: u64 = 8 << 20;
 
 /// Watches what the workers hold and trims after each large fall. Never ends.
-pub async fn run(fleet: Arc<Fleet>) {
+pub async fn run(fleets: Vec<Arc<Fleet>>) {
     let mut peak = Peak::default();
     loop {
         tokio::time::sleep(STEP).await;
-        let held = fleet.published().iter().map(|published| published.buffered.load(Relaxed)).sum();
+        let published = fleets.iter().flat_map(|fleet| fleet.published());
+        let held = published.map(|published| published.buffered.load(Relaxed)).sum();
         if peak.has_fallen(held) {
             let begin = Instant::now();
             // Many pages may have to be given back: not on the thread that accepts clients.

@@ -130,7 +130,7 @@ fn remark(line: &str) -> String {
 }
 
 fn ring_and_risks(config: &Config) -> (String, Vec<String>) {
-    let machine = Machine { open_files: file_limit::shortage_of(config), memory: memory() };
+    let machine = Machine { open_files: file_limit::shortage_of(std::slice::from_ref(config)), memory: memory() };
     match config.ring() {
         Ok(ring) => (bars::shares(&config.nodes, Ring::shares(&ring)), risk::risks(config, &ring, &machine)),
         // Not for a configuration that was loaded; and if so, it is told.

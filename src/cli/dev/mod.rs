@@ -14,14 +14,14 @@ mod data;
 mod node;
 mod nodes;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, slice, time::Duration};
 
 use clap::Args;
 
 use super::{Common, Exit, complain, lifecycle, say};
 use crate::{
     config::{self, Config, Overrides},
-    control::{self, Doors, Signals, StartError, file_limit, listen, logging},
+    control::{self, Doors, Pool, Signals, StartError, file_limit, listen, logging},
     traffic::route::Address,
 };
 use data::Data;
@@ -95,7 +95,7 @@ async fn dev(flags: Flags) -> Result<Exit, Failure> {
     let ports = nodes::free_ports(data.nodes()).map_err(Failure::start)?;
     let mut config = configuration(common, port, &data, &ports)?;
     logging::start(&config.log);
-    file_limit::fit(&config);
+    file_limit::fit(slice::from_ref(&config));
     let doors = open_doors(&mut config, port)?;
     data.make().map_err(Failure::start)?;
     let mut nodes = Nodes::new(program);
@@ -123,18 +123,25 @@ fn configuration(common: Common, port: u16, data: &Data, ports: &[u16]) -> Resul
 
 /// Binds the addresses before any node is started. The default admin address moves aside for whoever has it.
 fn open_doors(config: &mut Config, port: u16) -> Result<Doors, Failure> {
-    match Doors::open(config) {
-        Err(StartError::Bind("listen", error)) if matches!(error.reason, listen::Reason::Taken) => {
+    let open = |config: &Config| {
+        // The first is told: the clients' address, if it is among them.
+        Doors::open(&[Pool::only(config.clone())]).map_err(|errors| errors.into_iter().next())
+    };
+    let told = |error: Option<StartError>| match error {
+        Some(StartError::Bind { option: "listen", error, .. }) if matches!(error.reason, listen::Reason::Taken) => {
             let address = error.address;
-            Err(Failure::start(format_args!(
+            Failure::start(format_args!(
                 "port {port} is taken: another process listens on {address}; stop it, or use --port"
-            )))
+            ))
         }
-        Err(StartError::Bind("admin", error)) if error.address == ADMIN => {
+        error => Failure::start(error.map_or_else(String::new, |error| error.to_string())),
+    };
+    match open(config) {
+        Err(Some(StartError::Bind { option: "admin", error, .. })) if error.address == ADMIN => {
             config.admin = Some(Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 });
-            Doors::open(config).map_err(Failure::start)
+            open(config).map_err(told)
         }
-        opened => opened.map_err(Failure::start),
+        opened => opened.map_err(told),
     }
 }
 
@@ -152,8 +159,10 @@ async fn serve(
         _ = signals.next() => return Err(Failure::Interrupted),
     }
     let admin = doors.admin_address();
-    let running = control::start(config, doors).map_err(Failure::start)?;
-    say(banner::text(config, &running.topology(), admin, data.kept()));
+    let running = control::start(&[Pool::only(config.clone())], doors).map_err(Failure::start)?;
+    for topology in running.topologies() {
+        say(banner::text(config, &topology, admin, data.kept()));
+    }
     // Cancel-safe: a signal is not lost, and a node that has ended stays ended.
     let signal = tokio::select! {
         signal = signals.next() => signal,

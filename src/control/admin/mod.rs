@@ -16,7 +16,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -26,6 +26,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use percent_encoding::percent_decode_str;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -66,18 +67,25 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
+/// Finds the place of a pool by its name.
+type Find = dyn Fn(&str) -> Result<usize, String> + Send + Sync;
+/// A document of one pool.
+type Document = dyn Fn(usize) -> String + Send + Sync;
+
 /// Where the answers come from.
 pub struct Views {
+    /// The place of a pool by its name; an `Err` says which there are.
+    pub pool: Box<Find>,
     /// The text that Prometheus scrapes.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
-    /// `Err` with the reason when clients should not be sent here.
-    pub ready: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
-    /// The document of `/api/status`.
-    pub status: Box<dyn Fn() -> String + Send + Sync>,
+    /// `Err` with the reason when clients should not be sent to this pool; or here at all, if none is named.
+    pub ready: Box<dyn Fn(Option<usize>) -> Result<String, String> + Send + Sync>,
+    /// The document of `/api/status` of this pool.
+    pub status: Box<Document>,
     /// The document of `/api/ring`.
-    pub ring: Box<dyn Fn() -> String + Send + Sync>,
+    pub ring: Box<Document>,
     /// The document of `/api/nodes`.
-    pub nodes: Box<dyn Fn() -> String + Send + Sync>,
+    pub nodes: Box<Document>,
     /// Is told of requests that were not let in, in one of a few texts.
     pub refused: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -108,6 +116,9 @@ pub async fn serve(listener: std::net::TcpListener, views: Views, access: Access
     Ok(())
 }
 
+/// What a handler gets.
+type Known = State<Arc<Views>>;
+
 fn router(views: Views, access: Access) -> Router {
     let views = Arc::new(views);
     let doorkeeper = (Arc::new(access), Arc::clone(&views));
@@ -115,9 +126,9 @@ fn router(views: Views, access: Access) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/api/status", get(|State(views): State<Arc<Views>>| async move { document(&views.status) }))
-        .route("/api/ring", get(|State(views): State<Arc<Views>>| async move { document(&views.ring) }))
-        .route("/api/nodes", get(|State(views): State<Arc<Views>>| async move { document(&views.nodes) }))
+        .route("/api/status", get(|State(views): Known, uri: Uri| async move { document(&views, &views.status, &uri) }))
+        .route("/api/ring", get(|State(views): Known, uri: Uri| async move { document(&views, &views.ring, &uri) }))
+        .route("/api/nodes", get(|State(views): Known, uri: Uri| async move { document(&views, &views.nodes, &uri) }))
         .fallback(|| async { (StatusCode::NOT_FOUND, NOT_FOUND) })
         .with_state(views)
         .layer(middleware::from_fn_with_state(doorkeeper, let_in))
@@ -169,19 +180,34 @@ fn refusal(denied: &Denied, views: &Views) -> Response {
     }
 }
 
-async fn metrics(State(views): State<Arc<Views>>) -> impl IntoResponse {
+async fn metrics(State(views): Known) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (views.metrics)())
 }
 
-fn document(view: &(dyn Fn() -> String + Send + Sync)) -> impl IntoResponse + use<> {
-    ([(header::CONTENT_TYPE, "application/json")], view())
+/// The document of the pool that is asked for, or the first one's.
+fn document(views: &Views, view: &Document, uri: &Uri) -> Response {
+    match pool(views, uri) {
+        Ok(pool) => ([(header::CONTENT_TYPE, "application/json")], view(pool.unwrap_or(0))).into_response(),
+        Err(text) => (StatusCode::NOT_FOUND, text).into_response(),
+    }
 }
 
-async fn ready(State(views): State<Arc<Views>>) -> impl IntoResponse {
-    match (views.ready)() {
-        Ok(text) => (StatusCode::OK, format!("{text}\n")),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+async fn ready(State(views): Known, uri: Uri) -> Response {
+    match pool(&views, &uri).map(|pool| (views.ready)(pool)) {
+        Ok(Ok(text)) => (StatusCode::OK, format!("{text}\n")).into_response(),
+        Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Err(text) => (StatusCode::NOT_FOUND, text).into_response(),
     }
+}
+
+/// The pool that `?pool=NAME` asks for; `None`: it asks for none. An `Err` says which there are.
+fn pool(views: &Views, uri: &Uri) -> Result<Option<usize>, String> {
+    let Some(name) = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("pool="))) else {
+        return Ok(None);
+    };
+    let name = name.replace('+', " ");
+    let name = percent_decode_str(&name).decode_utf8_lossy();
+    (views.pool)(&name).map(Some).map_err(|text| format!("{text}\n"))
 }
 
 /// Answers one connection's requests within the bounds above.
@@ -218,15 +244,18 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let text = |text: &'static str| Box::new(move || text.to_owned());
+        let text = |text: &'static str| Box::new(move |pool: usize| format!("{text}{pool}"));
         let views = Views {
-            metrics: text("circlet_sessions 7\n"),
-            ready: Box::new(
-                move || if is_ready { Ok("ready".to_owned()) } else { Err("no node can be reached".to_owned()) },
-            ),
-            status: text("{\"api\":1}"),
-            ring: text("{}"),
-            nodes: text("{}"),
+            pool: Box::new(|name| if name == "a b" { Ok(1) } else { Err(format!("there is no pool {name}")) }),
+            metrics: Box::new(|| "circlet_sessions 7\n".to_owned()),
+            ready: Box::new(move |pool| match pool {
+                None if is_ready => Ok("ready".to_owned()),
+                None => Err("no node can be reached".to_owned()),
+                Some(pool) => Err(format!("{pool} is not ready")),
+            }),
+            status: text("status "),
+            ring: text("ring "),
+            nodes: text("nodes "),
             refused: Box::new(|_| ()),
         };
         let access = Access::of(&Config { admin_token: token.map(Into::into), ..Config::default() });
@@ -262,6 +291,22 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(answer.ends_with("no node can be reached\n"), "{answer}");
         assert!(get("/healthz", false).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_pool_is_asked_for_by_its_name() {
+        for (path, end) in [
+            ("/api/status", "status 0"),
+            ("/api/ring?x=1&pool=a%20b", "ring 1"),
+            ("/api/nodes?pool=a+b", "nodes 1"),
+            ("/readyz?pool=a+b", "1 is not ready\n"),
+        ] {
+            assert!(get(path, true).await.ends_with(&format!("\r\n\r\n{end}")), "{path}: {}", get(path, true).await);
+        }
+        for path in ["/api/status?pool=c", "/readyz?pool=c"] {
+            let answer = get(path, true).await;
+            assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("there is no pool c\n"), "{answer}");
+        }
     }
 
     #[tokio::test]

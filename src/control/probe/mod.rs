@@ -25,6 +25,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tracing::Instrument as _;
 
 use super::now_ms;
 use crate::traffic::{
@@ -94,7 +95,8 @@ pub async fn run(
     let mut watchers = JoinSet::new();
     for (index, node) in topology.nodes.iter().enumerate() {
         let Ok(id) = u16::try_from(index).map(NodeId) else { break };
-        watchers.spawn(watch(node.clone(), id, Arc::clone(&settings), Arc::clone(&board), sender.clone()));
+        let watch = watch(node.clone(), id, Arc::clone(&settings), Arc::clone(&board), sender.clone());
+        watchers.spawn(watch.in_current_span());
     }
     drop(sender);
     while let Some((id, learned)) = learned.recv().await {

@@ -109,7 +109,9 @@ impl Status {
         self.fleet.topology()
     }
 
-    fn nodes_up(&self) -> usize {
+    /// Nodes that can be used.
+    #[must_use]
+    pub fn nodes_up(&self) -> usize {
         (0..self.topology().nodes.len()).filter(|index| self.state(*index) == State::Up).count()
     }
 

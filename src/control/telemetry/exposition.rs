@@ -10,8 +10,8 @@ use super::{
     View,
     process::Process,
     rows::{
-        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, NODE_LATENCY, PROCESS_CPU, WORKER_BUSY, WORKER_CPU, WORKER_WAIT,
-        row,
+        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, NODE_LATENCY, POOL, PROCESS_CPU, WORKER_BUSY, WORKER_CPU,
+        WORKER_WAIT, row,
     },
     scrape::sum,
     threads::Thread,
@@ -22,63 +22,80 @@ use crate::traffic::{
 };
 
 /// Appends the nodes' latency histograms.
-pub(super) fn latency(view: &View<'_>, out: &mut String) {
+pub(super) fn latency(pools: &[View<'_>], out: &mut String) {
     head(out, NODE_LATENCY, "histogram");
-    for (index, node) in view.topology.nodes.iter().enumerate() {
-        let bucket = |bucket: usize| sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
-        let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
-        histogram(out, NODE_LATENCY, "node", &node.name, &std::array::from_fn(bucket), sum_us);
+    for view in pools {
+        for (index, node) in view.topology.nodes.iter().enumerate() {
+            let bucket = |bucket: usize| sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
+            let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
+            let labels = Labels { name: "node", value: &node.name, pool: view.pool };
+            histogram(out, NODE_LATENCY, labels, &std::array::from_fn(bucket), sum_us);
+        }
     }
     out.push('\n');
 }
 
 /// Appends each command's histograms.
-pub(super) fn commands(view: &View<'_>, out: &mut String) {
+pub(super) fn commands(pools: &[View<'_>], out: &mut String) {
     let part: [fn(&Tally) -> &Histogram; 3] = [|tally| &tally.total, |tally| &tally.node, |tally| &tally.own];
     for (metric, of) in [COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN].into_iter().zip(part) {
         head(out, metric, "histogram");
-        for (name, tally) in view.commands.iter().filter(|(_, tally)| tally.total.count() > 0) {
-            let Histogram { buckets, sum_us } = of(tally);
-            histogram(out, metric, "command", name, buckets, *sum_us);
+        for view in pools {
+            for (name, tally) in view.commands.iter().filter(|(_, tally)| tally.total.count() > 0) {
+                let Histogram { buckets, sum_us } = of(tally);
+                histogram(out, metric, Labels { name: "command", value: name, pool: view.pool }, buckets, *sum_us);
+            }
         }
         out.push('\n');
     }
 }
 
 /// Appends how busy each worker is.
-pub(super) fn workers(view: &View<'_>, threads: &[Thread], out: &mut String) {
-    let busy = view.workers.iter().enumerate().map(|(worker, published)| (worker, published.busy_us.load(Relaxed)));
-    by_worker(out, WORKER_BUSY, busy);
+pub(super) fn workers(pools: &[View<'_>], threads: &[Thread], out: &mut String) {
+    let busy = |view: &View<'_>| -> Vec<(usize, u64)> {
+        view.workers.iter().map(|published| published.busy_us.load(Relaxed)).enumerate().collect()
+    };
+    let of_threads = |of: fn(&Thread) -> u64| {
+        move |view: &View<'_>| -> Vec<(usize, u64)> {
+            let own = |thread: &Thread| thread.number.checked_sub(view.first_thread);
+            let times = threads.iter().filter_map(|thread| Some((own(thread)?, of(thread))));
+            times.filter(|(worker, _)| *worker < view.workers.len()).collect()
+        }
+    };
+    by_worker(pools, out, WORKER_BUSY, busy);
     if !threads.is_empty() {
-        by_worker(out, WORKER_CPU, threads.iter().map(|thread| (thread.worker, thread.cpu_us)));
-        by_worker(out, WORKER_WAIT, threads.iter().map(|thread| (thread.worker, thread.wait_us)));
+        by_worker(pools, out, WORKER_CPU, of_threads(|thread| thread.cpu_us));
+        by_worker(pools, out, WORKER_WAIT, of_threads(|thread| thread.wait_us));
     }
 }
 
-fn by_worker(out: &mut String, metric: &str, times: impl Iterator<Item = (usize, u64)>) {
+fn by_worker(pools: &[View<'_>], out: &mut String, metric: &str, times: impl Fn(&View<'_>) -> Vec<(usize, u64)>) {
     head(out, metric, "counter");
-    for (worker, us) in times {
-        line(out, format_args!("{metric}{{worker=\"{worker}\"}} {}", Seconds(us)));
+    for view in pools {
+        for (worker, us) in times(view) {
+            let labels = Labels { name: "worker", value: &worker.to_string(), pool: view.pool };
+            line(out, format_args!("{metric}{{{labels}}} {}", Seconds(us)));
+        }
     }
     out.push('\n');
 }
 
-/// Appends one histogram of `metric`, for one value of its only label.
-fn histogram(out: &mut String, metric: &str, label: &str, value: &str, buckets: &[u64; LATENCY_BUCKETS], sum_us: u64) {
-    let value = Label(value);
+/// Appends one histogram of `metric`.
+fn histogram(out: &mut String, metric: &str, labels: Labels<'_>, buckets: &[u64; LATENCY_BUCKETS], sum_us: u64) {
+    let labels = labels.to_string();
     // Buckets are cumulative, and the count is the last of them: read once, they agree.
     let mut count = 0;
     for (bucket, here) in buckets.iter().enumerate() {
         count += here;
         match latency_bound_us(bucket) {
             Some(us) => {
-                line(out, format_args!("{metric}_bucket{{{label}=\"{value}\",le=\"{}\"}} {count}", Seconds(us)));
+                line(out, format_args!("{metric}_bucket{{{labels},le=\"{}\"}} {count}", Seconds(us)));
             }
-            None => line(out, format_args!("{metric}_bucket{{{label}=\"{value}\",le=\"+Inf\"}} {count}")),
+            None => line(out, format_args!("{metric}_bucket{{{labels},le=\"+Inf\"}} {count}")),
         }
     }
-    line(out, format_args!("{metric}_sum{{{label}=\"{value}\"}} {}", Seconds(sum_us)));
-    line(out, format_args!("{metric}_count{{{label}=\"{value}\"}} {count}"));
+    line(out, format_args!("{metric}_sum{{{labels}}} {}", Seconds(sum_us)));
+    line(out, format_args!("{metric}_count{{{labels}}} {count}"));
 }
 
 /// Appends the processor time.
@@ -107,6 +124,24 @@ struct Seconds(u64);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// A metric's own label, and its pool's where there are several.
+#[derive(Clone, Copy)]
+struct Labels<'a> {
+    name: &'static str,
+    value: &'a str,
+    pool: Option<&'a str>,
+}
+
+impl fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=\"{}\"", self.name, Label(self.value))?;
+        match self.pool {
+            Some(pool) => write!(f, ",{POOL}=\"{}\"", Label(pool)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  workers' Published counters ─┐
-//!  topology, sessions ──────────┼──► View ──► scrape ──► metrics recorder ──► text ──► /metrics
-//!  /proc/self ──────────────────┘               └──────► histograms (exact) ──┘
+//!  topology, sessions ──────────┼──► View, one per pool ──► scrape ──► metrics recorder ──► text ──► /metrics
+//!  /proc/self ──────────────────┘                             └──────► histograms (exact) ──┘
 //! ```
 //!
 //! Workers count in plain numbers and never touch a metric; a scrape adds them up. Names and help come from the rows in
@@ -12,6 +12,7 @@
 //! `process` and `threads` read anything.
 
 mod exposition;
+mod of_pool;
 mod process;
 pub mod rows;
 mod scrape;
@@ -26,16 +27,21 @@ use std::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
+use of_pool::OfPool;
 use process::Process;
 use threads::Thread;
 
-/// What one scrape looks at.
+/// What one scrape looks at in a pool.
 #[derive(Debug)]
 pub struct View<'a> {
+    /// Its name, which becomes a label; `None` where there is one pool only.
+    pub pool: Option<&'a str>,
     /// The nodes, whose names are labels, and the ring with their shares.
     pub topology: &'a Topology,
     /// Every worker's numbers.
     pub workers: &'a [Arc<Published>],
+    /// Number of the first worker's thread.
+    pub first_thread: usize,
     /// Every command that was called, with its numbers.
     pub commands: Vec<(String, Tally)>,
     /// Clients connected now.
@@ -84,28 +90,28 @@ impl Telemetry {
         Self { recorder, handle, started }
     }
 
-    /// The whole text of `/metrics`.
+    /// The whole text of `/metrics`, about every pool of this process.
     #[must_use]
-    pub fn render(&self, view: &View<'_>) -> String {
-        self.text(view, Process::read().as_ref(), &threads::read())
+    pub fn render(&self, pools: &[View<'_>]) -> String {
+        self.text(pools, Process::read().as_ref(), &threads::read())
     }
 
-    fn text(&self, view: &View<'_>, process: Option<&Process>, threads: &[Thread]) -> String {
-        metrics::with_local_recorder(&self.recorder, || {
-            scrape::circlet(view, self.started);
-            scrape::workers(view);
-            scrape::sessions(view);
-            scrape::messages(view);
-            scrape::commands(view);
-            scrape::nodes(view);
-            if let Some(process) = process {
-                scrape::process(process);
-            }
-        });
+    fn text(&self, pools: &[View<'_>], process: Option<&Process>, threads: &[Thread]) -> String {
+        for view in pools {
+            metrics::with_local_recorder(&OfPool::new(&self.recorder, view.pool), || {
+                scrape::circlet(view);
+                scrape::workers(view);
+                scrape::sessions(view);
+                scrape::messages(view);
+                scrape::commands(view);
+                scrape::nodes(view);
+            });
+        }
+        metrics::with_local_recorder(&self.recorder, || scrape::process(self.started, process));
         let mut text = self.handle.render();
-        exposition::workers(view, threads, &mut text);
-        exposition::commands(view, &mut text);
-        exposition::latency(view, &mut text);
+        exposition::workers(pools, threads, &mut text);
+        exposition::commands(pools, &mut text);
+        exposition::latency(pools, &mut text);
         if let Some(process) = process {
             exposition::cpu(process, &mut text);
         }

@@ -53,6 +53,9 @@ macro_rules! rows {
     };
 }
 
+/// The label that tells pools apart: on every metric that is not the whole process's, where a process has several.
+pub const POOL: &str = "pool";
+
 rows! {
     BUILD_INFO = "circlet_build_info", Gauge, ["version", "os", "arch"], "Always 1; the labels tell the version that runs, and on what.";
     EPOCH = "circlet_topology_epoch", Gauge, [], "Number of the list of nodes and the ring that are served.";

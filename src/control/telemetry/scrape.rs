@@ -32,11 +32,8 @@ fn total(view: &View<'_>, field: fn(&Published) -> &AtomicU64) -> u64 {
     sum(view.workers, |worker: &Arc<Published>| field(worker).load(Relaxed))
 }
 
-/// What concerns this Circlet as a whole.
-pub(super) fn circlet(view: &View<'_>, started: f64) {
-    use std::env::consts::{ARCH, OS};
-    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "os" => OS, "arch" => ARCH).set(1.0);
-    gauge!(PROCESS_START).set(started);
+/// What concerns a pool as a whole.
+pub(super) fn circlet(view: &View<'_>) {
     gauge!(EPOCH).set(float(view.topology.epoch.0));
     counter!(REQUESTS).absolute(total(view, |worker| &worker.requests));
     for (index, kind) in refusal::Kind::ALL.iter().enumerate() {
@@ -141,8 +138,12 @@ pub(super) fn nodes(view: &View<'_>) {
     }
 }
 
-/// What the system says about this process.
-pub(super) fn process(process: &Process) {
+/// What concerns this process, and what the system says about it.
+pub(super) fn process(started: f64, process: Option<&Process>) {
+    use std::env::consts::{ARCH, OS};
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "os" => OS, "arch" => ARCH).set(1.0);
+    gauge!(PROCESS_START).set(started);
+    let Some(process) = process else { return };
     gauge!(PROCESS_MEMORY).set(float(process.memory));
     gauge!(PROCESS_VIRTUAL).set(float(process.virtual_memory));
     gauge!(PROCESS_THREADS).set(float(process.threads));

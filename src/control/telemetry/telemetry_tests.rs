@@ -70,16 +70,18 @@ fn commands_have_their_own_numbers() {
 fn text_of(workers: &[Arc<Published>]) -> String {
     let topology = topology(&["a", "b"]);
     let telemetry = Telemetry::new(UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000));
-    telemetry.text(&view(&topology, workers), Some(&Process::default()), &THREADS)
+    telemetry.text(&[view(&topology, workers)], Some(&Process::default()), &THREADS)
 }
 
 const THREADS: [Thread; 2] =
-    [Thread { worker: 0, cpu_us: 2_500_000, wait_us: 7 }, Thread { worker: 1, cpu_us: 0, wait_us: 0 }];
+    [Thread { number: 0, cpu_us: 2_500_000, wait_us: 7 }, Thread { number: 1, cpu_us: 0, wait_us: 0 }];
 
 fn view<'a>(topology: &'a Topology, workers: &'a [Arc<Published>]) -> View<'a> {
     View {
+        pool: None,
         topology,
         workers,
+        first_thread: 0,
         commands: commands(),
         sessions: 5,
         refused: [2, 1],
@@ -216,7 +218,7 @@ fn a_second_scrape_repeats_nothing() {
     let topology = topology(&["a", "b"]);
     let workers = [worker(|c| c.requests = 10)];
     let telemetry = Telemetry::new(UNIX_EPOCH);
-    let view = view(&topology, &workers);
+    let view = [view(&topology, &workers)];
     assert_eq!(samples(&telemetry.render(&view))["circlet_requests_total"], 10.0);
     let again = telemetry.render(&view);
     assert_eq!(samples(&again)["circlet_requests_total"], 10.0);
@@ -237,6 +239,31 @@ fn every_sample_has_the_labels_of_its_row() {
             .collect();
         assert_eq!(seen, row.labels, "{name}");
     }
+}
+
+#[test]
+fn of_several_pools_each_sample_names_its_own() {
+    let (topology, workers) = (topology(&["a"]), [worker(|c| c.requests = 10)]);
+    let telemetry = Telemetry::new(UNIX_EPOCH);
+    let pool = |pool, first_thread| View { pool: Some(pool), first_thread, ..view(&topology, &workers) };
+    let text = telemetry.text(&[pool("one", 0), pool("t\"wo", 1)], Some(&Process::default()), &THREADS);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("circlet_requests_total{pool=\"one\"}", 10.0),
+        ("circlet_requests_total{pool=\"t\\\"wo\"}", 10.0),
+        ("circlet_node_up{node=\"a\",pool=\"one\"}", 0.0),
+        ("circlet_node_latency_seconds_count{node=\"a\",pool=\"one\"}", 0.0),
+        ("circlet_command_own_seconds_count{command=\"get\",pool=\"t\\\"wo\"}", 1.0),
+        ("circlet_worker_cpu_seconds_total{worker=\"0\",pool=\"one\"}", 2.5),
+        ("circlet_worker_cpu_seconds_total{worker=\"0\",pool=\"t\\\"wo\"}", 0.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
+    }
+    let unnamed: HashSet<&str> =
+        samples.keys().filter(|name| !name.contains("pool=\"")).map(|name| name.split('{').next().unwrap()).collect();
+    assert!(unnamed.iter().all(|name| name.starts_with("process_") || *name == "circlet_build_info"), "{unnamed:?}");
+    assert_eq!(text.matches("# TYPE circlet_node_latency_seconds ").count(), 1);
+    assert_eq!(text.matches("# TYPE circlet_requests_total ").count(), 1);
 }
 
 #[test]

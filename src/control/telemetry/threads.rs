@@ -10,8 +10,8 @@ use crate::traffic::worker::THREAD;
 /// One worker's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Thread {
-    /// The worker's index.
-    pub(super) worker: usize,
+    /// Its number among those of this process.
+    pub(super) number: usize,
     /// Time on a processor, µs.
     pub(super) cpu_us: u64,
     /// Time ready to run without a processor, µs.
@@ -22,17 +22,17 @@ pub(super) struct Thread {
 pub(super) fn read() -> Vec<Thread> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     let mut threads: Vec<Thread> = tasks.flatten().filter_map(|task| thread(&task.path())).collect();
-    threads.sort_unstable_by_key(|thread| thread.worker);
+    threads.sort_unstable_by_key(|thread| thread.number);
     // A process can have several fleets (tests): one of each name is shown.
-    threads.dedup_by_key(|thread| thread.worker);
+    threads.dedup_by_key(|thread| thread.number);
     threads
 }
 
 fn thread(task: &std::path::Path) -> Option<Thread> {
     let name = fs::read_to_string(task.join("comm")).ok()?;
-    let worker = name.trim_end().strip_prefix(THREAD)?.parse().ok()?;
+    let number = name.trim_end().strip_prefix(THREAD)?.parse().ok()?;
     let (cpu_us, wait_us) = parse(&fs::read_to_string(task.join("schedstat")).ok()?)?;
-    Some(Thread { worker, cpu_us, wait_us })
+    Some(Thread { number, cpu_us, wait_us })
 }
 
 /// Reads `schedstat` (the kernel's sched-stats.rst): ns on the processor, ns waiting for it, slices of time.

@@ -74,11 +74,17 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts the workers.
+    /// Starts the workers; their threads are numbered from `first_thread` on, so that several fleets of a process can be told
+    /// apart. What they log stands in the present span.
     ///
     /// # Errors
     /// If a thread or its runtime cannot be made.
-    pub fn start(settings: Arc<Settings>, snapshot: Snapshot, options: Arc<dyn Options>) -> io::Result<Self> {
+    pub fn start(
+        settings: Arc<Settings>,
+        snapshot: Snapshot,
+        options: Arc<dyn Options>,
+        first_thread: usize,
+    ) -> io::Result<Self> {
         let count = settings.workers.max(1);
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mailbox::new()).unzip();
         let nodes = snapshot.topology.nodes.len();
@@ -99,17 +105,18 @@ impl Fleet {
         });
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            let (shared, snapshot) = (Arc::clone(&shared), snapshot.clone());
+            let (shared, snapshot, span) = (Arc::clone(&shared), snapshot.clone(), tracing::Span::current());
             // A local runtime is made in the thread that it belongs to; whether it could be made is told here.
             let (ready, started) = std::sync::mpsc::sync_channel(1);
             let run = move || match shell::runtime() {
                 Ok(runtime) => {
                     drop(ready.send(Ok(())));
-                    shell::run(&runtime, index, &shared, snapshot, inbox);
+                    span.in_scope(|| shell::run(&runtime, index, &shared, snapshot, inbox));
                 }
                 Err(error) => drop(ready.send(Err(error))),
             };
-            threads.push(std::thread::Builder::new().name(format!("{THREAD}{index}")).spawn(run)?);
+            let name = format!("{THREAD}{}", first_thread + index);
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended at once")))?;
         }
         let topology = snapshot.topology;

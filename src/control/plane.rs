@@ -1,0 +1,164 @@
+//! One pool's data plane and all that belongs to it alone: its workers, the probe of its nodes, its doors.
+//!
+//! ```text
+//!  Pool ──► topology ──► Fleet (workers) ◄── hand_over ── accept ◄── Door
+//!                          ▲        └──► Published, journal ──► status, telemetry
+//!                          └── publish ── probe ──► Board
+//! ```
+//! Planes share no state but the process's options (log, limit of open files), which [`Live`] keeps together. What a plane
+//! logs stands in a span of its pool's name, where there are several. Io.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{Instrument as _, Span};
+
+use super::{
+    listen::{self, Door},
+    live::Live,
+    now_ms,
+    probe::{self, Board, Known},
+    start::{Pool, StartError},
+    status::Status,
+    telemetry::{Limits, View},
+};
+use crate::{
+    config::Config,
+    traffic::{
+        client::Refused,
+        command::Table,
+        observe::chronicle::Kind,
+        options::Options,
+        route::{Epoch, Topology},
+        worker::{Facts, Fleet, Snapshot},
+    },
+};
+
+/// A pool that is served.
+#[derive(Debug)]
+pub struct Plane {
+    /// Its name, where there are several.
+    name: Option<String>,
+    fleet: Arc<Fleet>,
+    status: Arc<Status>,
+    live: Arc<Live>,
+    /// Clients that could not be accepted at once.
+    accept_failures: Arc<AtomicU64>,
+    /// Workers of the pools before it.
+    workers_before: usize,
+    span: Span,
+}
+
+/// In what a pool's log lines stand; shown by every filter that shows a line in it.
+#[must_use]
+pub fn span(name: Option<&str>) -> Span {
+    name.map_or_else(Span::none, |name| tracing::error_span!("pool", %name))
+}
+
+impl Plane {
+    /// Starts the workers of `pool` behind the `workers_before` of others, and watches its nodes in `background`. Must be
+    /// called in a runtime.
+    ///
+    /// # Errors
+    /// If the ring cannot be built or a thread not be started.
+    pub fn start(
+        pool: &Pool,
+        live: Arc<Live>,
+        workers_before: usize,
+        draining: &Arc<AtomicBool>,
+        background: &mut JoinSet<()>,
+    ) -> Result<Self, StartError> {
+        let (span, config) = (span(pool.name.as_deref()), &pool.config);
+        let topology = Arc::new(topology(config)?);
+        let nodes = topology.nodes.len();
+        let known = Known::new(Arc::new(Table::builtin()), nodes);
+        let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
+        let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
+        let started = span.in_scope(|| Fleet::start(settings, snapshot, options, workers_before));
+        let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
+        live.note_in(Arc::clone(fleet.journal()));
+        let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));
+        let status =
+            Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(draining)));
+        let pipe_settings = Arc::clone(&live);
+        let probe = probe::run(
+            Arc::clone(&topology),
+            Arc::new(move || pipe_settings.pipe()),
+            board,
+            known,
+            publisher(&fleet, &topology),
+        );
+        background.spawn(probe.instrument(span.clone()));
+        let accept_failures = Arc::default();
+        Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, span })
+    }
+
+    /// Its name, where there are several.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its workers.
+    #[must_use]
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// What is shown of it.
+    #[must_use]
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Accepts clients from `door` until the task is ended.
+    pub fn accept(&self, door: Door) -> JoinHandle<()> {
+        let (fleet, failures, name) =
+            (Arc::clone(&self.fleet), Arc::clone(&self.accept_failures), door.name().to_owned());
+        self.span.in_scope(|| tracing::info!(address = %name, "serving clients"));
+        let accept = async move {
+            let take = move |stream, local| fleet.hand_over(stream, local);
+            if let Err(error) = listen::accept(door, &failures, take).await {
+                tracing::error!(address = %name, why = %error, "clients are not accepted");
+            }
+        };
+        tokio::spawn(accept.instrument(self.span.clone()))
+    }
+
+    /// Tells whoever looks that it is ending.
+    pub fn note_stopping(&self) {
+        let text = "stopping: no new clients, what is in flight is answered";
+        self.fleet.journal().chronicle().note(now_ms(), Kind::Stopping, "", text);
+    }
+
+    /// What a scrape looks at; `topology` is that of its fleet.
+    #[must_use]
+    pub fn view<'a>(&'a self, topology: &'a Topology) -> View<'a> {
+        let registry = self.fleet.registry();
+        View {
+            pool: self.name(),
+            topology,
+            workers: self.fleet.published(),
+            first_thread: self.workers_before,
+            commands: self.fleet.journal().commands(),
+            sessions: self.fleet.sessions(),
+            refused: Refused::ALL.map(|why| registry.refused(why)),
+            accept_failures: self.accept_failures.load(Relaxed),
+            slow: self.fleet.journal().slow().seen(),
+            limits: Limits { sessions: registry.max_sessions() as u64, buffered: self.live.max_buffered() as u64 },
+        }
+    }
+}
+
+fn topology(config: &Config) -> Result<Topology, StartError> {
+    let ring = config.ring().map_err(|error| StartError::Ring(error.to_string()))?;
+    Ok(Topology { epoch: Epoch(1), nodes: config.nodes.clone(), ring })
+}
+
+fn publisher(fleet: &Arc<Fleet>, topology: &Arc<Topology>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {
+    let (fleet, topology) = (Arc::clone(fleet), Arc::clone(topology));
+    move |table, facts| fleet.publish(&Snapshot { topology: Arc::clone(&topology), table, facts })
+}
