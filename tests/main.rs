@@ -9,7 +9,7 @@
 //!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
 //!  process/   command line, start, signals, exit codes, `circlet dev`
-//!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/)
+//!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/); pools: all of its pools at once
 //!  metrics    the admin address; page/ the status page in Chromium
 //!  prometheus a real one over Circlet: scrapes, alerts (made-up numbers in data/), dashboard
 //!  memory     what a client may cost
@@ -27,6 +27,7 @@ mod memory;
 mod metrics;
 mod mixup;
 mod page;
+mod pools;
 mod process;
 mod prometheus;
 mod support;

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Keys of many kinds: short, long, binary, with hash tags of every shape.
-fn keys() -> Vec<Vec<u8>> {
+pub(crate) fn keys() -> Vec<Vec<u8>> {
     let mut keys: Vec<Vec<u8>> = (0..120).map(|number| format!("user:{number}:profile").into_bytes()).collect();
     keys.extend((0..60).map(|number| format!("cart{{{}}}:{number}", number % 9).into_bytes()));
     keys.extend((0..60).map(|number| format!("a$tag{}$b{number}", number % 7).into_bytes()));
@@ -27,14 +27,14 @@ fn requests(keys: &[Vec<u8>], args: impl Fn(usize, &[u8]) -> Vec<Vec<u8>>) -> Ve
     bytes
 }
 
-fn write(client: &mut Client, keys: &[Vec<u8>], who: &str) {
+pub(crate) fn write(client: &mut Client, keys: &[Vec<u8>], who: &str) {
     let set = |number, key: &[u8]| vec![b"SET".to_vec(), key.to_vec(), format!("{who}{number}").into_bytes()];
     let replies = client.pipeline(&requests(keys, set), keys.len());
     assert!(replies.iter().all(|reply| reply == b"+OK\r\n"), "{:?}", replies[0]);
 }
 
 /// All of what [`write`] wrote is there.
-fn read(client: &mut Client, keys: &[Vec<u8>], who: &str, what: &str) {
+pub(crate) fn read(client: &mut Client, keys: &[Vec<u8>], who: &str, what: &str) {
     let replies = client.pipeline(&requests(keys, |_, key| vec![b"GET".to_vec(), key.to_vec()]), keys.len());
     for (number, (key, reply)) in keys.iter().zip(replies).enumerate() {
         let value = format!("{who}{number}");
@@ -44,7 +44,7 @@ fn read(client: &mut Client, keys: &[Vec<u8>], who: &str, what: &str) {
 }
 
 /// A pool of nutcracker.yml.
-fn pool(name: &str, listen: &str, more: &str, servers: &[String]) -> String {
+pub(crate) fn pool(name: &str, listen: &str, more: &str, servers: &[String]) -> String {
     let servers: String = servers.iter().map(|server| format!("   - {server}\n")).collect();
     format!("{name}:\n  listen: {listen}\n  redis: true\n  timeout: 5000\n{more}  servers:\n{servers}")
 }

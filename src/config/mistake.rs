@@ -80,6 +80,16 @@ impl Mistakes {
         if found.is_empty() { None } else { Some(Self(found)) }
     }
 
+    /// A single one.
+    pub(super) fn one(place: Place, text: String) -> Self {
+        Self(vec![Mistake { place, text }])
+    }
+
+    /// All of several passes, each once.
+    pub(super) fn together(found: Vec<Self>) -> Option<Self> {
+        Self::of(found.into_iter().flat_map(|mistakes| mistakes.0).collect())
+    }
+
     /// The mistakes, those of the file first, by line.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

@@ -18,13 +18,12 @@ pub(super) fn of(planes: &Arc<[Plane]>) -> Views {
         let planes = Arc::clone(planes);
         Box::new(move |pool: usize| of(planes[pool].status())) as Box<dyn Fn(usize) -> String + Send + Sync>
     };
-    let (named, scraped, asked, told) =
-        (Arc::clone(planes), Arc::clone(planes), Arc::clone(planes), Arc::clone(planes));
+    let [named, scraped, asked, shown, told] = [(); 5].map(|()| Arc::clone(planes));
     Views {
         pool: Box::new(move |name| find(&named, name)),
         metrics: Box::new(move || metrics(&telemetry, &scraped)),
         ready: Box::new(move |pool| ready(&asked, pool)),
-        status: document(Status::status),
+        status: Box::new(move |pool| status(&shown, pool)),
         ring: document(Status::ring),
         nodes: document(Status::nodes),
         // It is no pool's in particular, and every pool's page shows it.
@@ -48,6 +47,11 @@ fn find(planes: &[Plane], name: &str) -> Result<usize, String> {
             None => format!("there is no pool {name}; there are {}", names().collect::<Vec<_>>().join(", ")),
         }
     })
+}
+
+fn status(planes: &[Plane], pool: usize) -> String {
+    let names: Vec<&str> = planes.iter().filter_map(Plane::name).collect();
+    planes[pool].status().status(planes[pool].name(), &names)
 }
 
 fn metrics(telemetry: &Telemetry, planes: &[Plane]) -> String {

@@ -58,10 +58,12 @@ fn twemproxys_file_becomes_a_circlet_toml_that_serves_the_same() {
     );
     let path = dir.write("nutcracker.yml", &yaml).display().to_string();
     let unnamed = run(&["check", "--twemproxy", &path]);
-    assert_eq!(unnamed.status.code(), Some(2));
-    assert!(complaint(&unnamed).contains("has 2 pools (alpha, beta (memcached))"), "{}", complaint(&unnamed));
+    assert_eq!(unnamed.status.code(), Some(0), "{}", complaint(&unnamed));
+    assert!(said(&unnamed).contains("nutcracker.yml:10: pool beta is not served: it speaks"), "{}", said(&unnamed));
+    assert_eq!(run(&["check", "--twemproxy", &path, "--pool", "beta"]).status.code(), Some(2));
     let output = run(&["check", "--twemproxy", &path, "--pool", "alpha"]);
     assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+    assert!(!said(&output).contains("beta"), "{}", said(&output));
     assert!(said(&output).contains("nutcracker.yml:6: auto_eject_hosts has no equivalent"), "{}", said(&output));
     assert!(said(&output).lines().all(|line| line.chars().count() <= 120), "{}", said(&output));
 
@@ -80,6 +82,34 @@ fn twemproxys_file_becomes_a_circlet_toml_that_serves_the_same() {
     for number in 0..200 {
         assert_eq!(client.value(&format!("GET key:{number}")).text(), format!("v{number}"));
     }
+}
+
+#[test]
+fn several_pools_are_printed_as_files_of_their_own() {
+    let dir = Dir::new();
+    let pool = |name: &str, port: u16, more: &str| {
+        format!(
+            "{name}:\n  listen: 127.0.0.1:{port}\n  redis: true\n{more}  servers:\n   - 127.0.0.1:6379:1 {name}-1\n"
+        )
+    };
+    let yaml =
+        pool("alpha", 22121, "  distribution: modula\n") + &pool("beta", 22122, "  hash: md5\n  preconnect: true\n");
+    let path = dir.write("nutcracker.yml", &yaml).display().to_string();
+    let both = run(&["check", "--twemproxy", &path]);
+    assert_eq!(both.status.code(), Some(0), "{}", complaint(&both));
+    let text = said(&both);
+    assert!(text.starts_with("# 2 pools of ") && text.contains("preconnect: true has no option"), "{text}");
+    let parts: Vec<&str> = text.split("# ==== pool ").collect();
+    assert_eq!(parts.len(), 3, "{text}");
+    for (part, name) in parts[1..].iter().zip(["alpha", "beta"]) {
+        let part = part.strip_prefix(&format!("{name} ====\n")).unwrap();
+        let alone = said(&run(&["check", "--twemproxy", &path, "--pool", name]));
+        let toml = |text: &str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        assert_eq!(toml(part).trim(), toml(&alone).trim());
+        let own = dir.write("circlet.toml", &alone).display().to_string();
+        assert_eq!(run(&["check", &own]).status.code(), Some(0));
+    }
+    assert_eq!(run(&["check", "--strict", "--twemproxy", &path]).status.code(), Some(4), "there is one node in each");
 }
 
 #[test]

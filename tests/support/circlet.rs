@@ -23,6 +23,7 @@ pub struct Plan {
     arguments: Vec<String>,
     config: Option<String>,
     up: Option<usize>,
+    listens_by_file: bool,
 }
 
 impl Plan {
@@ -46,6 +47,12 @@ impl Plan {
     /// Gives it a configuration file of this text.
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
+        self
+    }
+
+    /// Listens where its configuration says, and nowhere else.
+    pub fn listening_by_its_file(mut self) -> Self {
+        self.listens_by_file = true;
         self
     }
 
@@ -178,7 +185,10 @@ impl Circlet {
     fn launch(&mut self) {
         let binary = std::env::var("CIRCLET").unwrap_or_else(|_| BINARY.to_owned());
         let mut command = Command::new(binary);
-        command.arg("serve").args(["--listen", &self.address(), "--admin", &self.admin()]);
+        command.arg("serve").args(["--admin", &self.admin()]);
+        if !self.plan.listens_by_file {
+            command.args(["--listen", &self.address()]);
+        }
         command.args(["--workers", "2"]);
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
@@ -196,7 +206,7 @@ impl Circlet {
                 panic!("circlet ended ({status}): {}", self.output());
             }
             let (_, body) = http::get(&address, "/readyz")?;
-            let up = if body.starts_with("none of ") {
+            let up = if body.starts_with("none of ") || body.starts_with("pool ") {
                 0
             } else {
                 body.strip_prefix("ready, ")?.split(' ').next()?.parse::<usize>().ok()?

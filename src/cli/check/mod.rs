@@ -3,10 +3,11 @@
 //! ```text
 //!  FILE, flags ──► mistakes, all at once, on standard error ──► exit 2
 //!             └──► every option, the ring's shares, the risks, on standard output ──► exit 0, or 4 with --strict and a risk
-//!  --twemproxy ──► the equal circlet.toml, all else as remarks in it
+//!  --twemproxy ──► pools.rs: the equal circlet.toml of each pool, all else as remarks in it
 //! ```
 //! Nothing is started, no node is asked. Io.
 
+mod pools;
 mod risk;
 
 use std::{fs, path::PathBuf};
@@ -16,7 +17,7 @@ use clap::Args;
 use self::risk::Machine;
 use super::{Deployment, Exit, bars, complain, say};
 use crate::{
-    config::{self, Changes, Config, twemproxy},
+    config::{self, Config, twemproxy},
     control::file_limit,
     traffic::route::Ring,
 };
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   circlet check conf/circlet.toml && systemctl restart circlet
   circlet check conf/circlet.toml --strict --set workers=2
+  circlet check --twemproxy nutcracker.yml
   circlet check --twemproxy nutcracker.yml --pool alpha > circlet.toml
 
 Exit codes:
@@ -41,12 +43,12 @@ pub(super) struct Flags {
     /// The configuration file.
     #[arg(value_name = "FILE", required_unless_present = "node")]
     file: Option<PathBuf>,
-    /// FILE is twemproxy's: print the circlet.toml that does the same, and what is not the same.
+    /// FILE is twemproxy's: print the circlet.toml that does the same as each pool, and what is not the same.
     #[arg(long, requires = "file")]
     twemproxy: bool,
-    /// Which pool of twemproxy's file; needed if it has several.
+    /// Which pool of twemproxy's file (may be repeated) [default: every pool that speaks Redis].
     #[arg(long, value_name = "NAME", requires = "twemproxy")]
-    pool: Option<String>,
+    pool: Vec<String>,
     /// Exit with 4 if something is risky.
     #[arg(long)]
     strict: bool,
@@ -59,11 +61,9 @@ pub(super) fn run(flags: Flags) -> Exit {
     let Flags { file, twemproxy, pool, strict, deployment } = flags;
     let overrides = deployment.into_overrides();
     let report = match file {
-        Some(file) if twemproxy => twemproxy::load(&file, pool.as_deref(), &overrides).map(|import| {
-            let title = format!("pool {} of {}", import.pool, file.display());
-            let notes: Vec<String> = import.notes.iter().map(ToString::to_string).collect();
-            of_twemproxy(&title, &import.config, &notes)
-        }),
+        Some(file) if twemproxy => {
+            twemproxy::load(&file, &pool, &overrides).map(|import| pools::report(&file.display().to_string(), &import))
+        }
         file => config::load(file.as_deref(), &overrides).map(|config| of_circlet(&config)),
     };
     match report {
@@ -80,7 +80,7 @@ pub(super) fn run(flags: Flags) -> Exit {
 
 /// The report on a configuration, and whether it tells of a risk.
 fn of_circlet(config: &Config) -> (String, bool) {
-    let (shares, risks) = ring_and_risks(config);
+    let (shares, risks) = ring_and_risks(config, &machine(config));
     let mut text = format!("# Every option\n\n{config}\n# Shares of the keys\n\n{}", indented(&shares));
     text += "\n# What is risky\n\n";
     text +=
@@ -88,51 +88,15 @@ fn of_circlet(config: &Config) -> (String, bool) {
     (text, !risks.is_empty())
 }
 
-/// The circlet.toml that is equal to a pool of twemproxy, and whether there is a risk; all that is no option is a remark.
-fn of_twemproxy(title: &str, config: &Config, notes: &[String]) -> (String, bool) {
-    let (shares, risks) = ring_and_risks(config);
-    let mut remarks = format!("The same as {title}: every key stays where nutcracker put it.\n");
-    let mut part = |heading: &str, lines: String| {
-        if !lines.is_empty() {
-            remarks += &format!("\n{heading}\n{lines}");
-        }
-    };
-    part("What is not the same:", listed(notes));
-    if config.traffic.requirepass.is_some() {
-        let text = "redis_auth is a secret and not printed. Write it into a file that only Circlet may read, and name that file \
-                    below: requirepass_file = \"FILE\" above the sections, and password_file = \"FILE\" in each node.";
-        part("To do by hand:", listed(&[text.to_owned()]));
-    }
-    part("Shares of the keys:", indented(&shares));
-    part("What is risky:", listed(&risks));
-    let remarks: String = remarks.lines().map(remark).collect();
-    (format!("{remarks}\n{}", Changes(config)), !risks.is_empty())
+/// This machine, for a process that serves nothing else.
+fn machine(config: &Config) -> Machine {
+    Machine { open_files: file_limit::shortage_of(std::slice::from_ref(config)), memory: memory() }
 }
 
-/// A line as TOML's remark, folded where it is too long; what is folded stands below the text of a list's item.
-fn remark(line: &str) -> String {
-    const LONGEST: usize = 118;
-    if line.chars().count() <= LONGEST {
-        return format!("# {line}").trim_end().to_owned() + "\n";
-    }
-    let (mut folded, mut at) = (String::from("#"), 1);
-    for word in line.split_whitespace() {
-        let width = word.chars().count() + 1;
-        if at + width > LONGEST {
-            folded += "\n#  ";
-            at = 4;
-        }
-        folded += " ";
-        folded += word;
-        at += width;
-    }
-    folded + "\n"
-}
-
-fn ring_and_risks(config: &Config) -> (String, Vec<String>) {
-    let machine = Machine { open_files: file_limit::shortage_of(std::slice::from_ref(config)), memory: memory() };
+/// Shares and risks of `config` on `machine`.
+fn ring_and_risks(config: &Config, machine: &Machine) -> (String, Vec<String>) {
     match config.ring() {
-        Ok(ring) => (bars::shares(&config.nodes, Ring::shares(&ring)), risk::risks(config, &ring, &machine)),
+        Ok(ring) => (bars::shares(&config.nodes, Ring::shares(&ring)), risk::risks(config, &ring, machine)),
         // Not for a configuration that was loaded; and if so, it is told.
         Err(error) => (String::new(), vec![error.to_string()]),
     }
@@ -178,26 +142,5 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(risky);
-    }
-
-    #[test]
-    fn all_that_is_said_of_a_pool_is_a_remark_in_its_toml() {
-        let config = config(&["a=127.0.0.1:1", "b=127.0.0.1:2"], &["ring.distribution=ketama", "requirepass=hush"]);
-        let (text, _) = of_twemproxy("pool x of n.yml", &config, &["n.yml:3: something".to_owned()]);
-        for part in [
-            "# The same as pool x of n.yml",
-            "# - n.yml:3: something\n",
-            "requirepass_file",
-            "#   a  127.0.0.1:1  weight 1",
-        ] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert!(!text.contains("hush"));
-        let toml: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-        assert!(
-            toml.trim_start()
-                .starts_with("[ring]\ndistribution = \"ketama\"\nhash = \"fnv1a_64\"\nhash_tag = \"{}\"\n\n[[nodes]]"),
-            "{toml}"
-        );
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn run(flags: Flags) -> Exit {
     let overrides = deployment.into_overrides();
     let loaded: Result<Config, Mistakes> = match twemproxy_config {
         None => config::load(config.as_deref(), &overrides),
-        Some(file) => twemproxy::load(&file, pool.as_deref(), &overrides).map(|import| import.config),
+        Some(file) => twemproxy::load_one(&file, pool.as_deref(), &overrides).map(|pool| pool.config),
     };
     match loaded {
         Ok(config) => print(Report::of(&config, &keys, plan.as_deref()), json),

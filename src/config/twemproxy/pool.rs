@@ -30,8 +30,8 @@ enum Kind {
     Servers,
 }
 
-/// Every directive of nutcracker 0.5.0.
-const DIRECTIVES: [(&str, Kind); 17] = [
+/// Every directive of nutcracker 0.5.0, and `reuseport` of those after it.
+const DIRECTIVES: [(&str, Kind); 18] = [
     ("listen", Kind::Listen),
     ("hash", Kind::Hash),
     ("hash_tag", Kind::Tag),
@@ -40,6 +40,7 @@ const DIRECTIVES: [(&str, Kind); 17] = [
     ("backlog", Kind::Number),
     ("client_connections", Kind::Number),
     ("tcpkeepalive", Kind::Flag),
+    ("reuseport", Kind::Flag),
     ("redis", Kind::Flag),
     ("redis_auth", Kind::Secret),
     ("redis_db", Kind::Number),
@@ -165,6 +166,11 @@ impl Pool {
             Some((_, Setting::Flag(flag))) => Some(*flag),
             _ => None,
         }
+    }
+
+    /// Whether it is not for Redis. Where something is written wrongly, it may have been `redis`.
+    pub(super) fn is_memcached(&self) -> bool {
+        !self.broken && self.flag("redis") != Some(true)
     }
 
     /// The password of `redis_auth`; empty means none, as for nutcracker.

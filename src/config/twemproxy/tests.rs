@@ -8,12 +8,21 @@ use crate::config::{Changes, load as load_toml, scratch::Scratch};
 
 const GOLDEN: &str = include_str!("../../../tests/data/twemproxy.txt");
 
-fn import(text: &str, pool: Option<&str>, overrides: &Overrides) -> Result<Import, String> {
-    read(Draft::new(), "n.yml", text, pool, overrides).map_err(|mistakes| mistakes.to_string())
+/// All of a file that `wanted` means.
+fn several(text: &str, wanted: &[&str], overrides: &Overrides) -> Result<Import, String> {
+    let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+    read("n.yml", text, &wanted, overrides).map_err(|mistakes| mistakes.to_string())
+}
+
+/// The only pool, or the one that is wanted.
+fn import(text: &str, pool: Option<&str>, overrides: &Overrides) -> Result<Served, String> {
+    let import = several(text, pool.as_slice(), overrides)?;
+    let [only] = <[Served; 1]>::try_from(import.pools).unwrap();
+    Ok(only)
 }
 
 fn mistakes(text: &str) -> String {
-    import(text, None, &Overrides::default()).map_or_else(|found| found, |import| panic!("{import:?} has no mistake"))
+    several(text, &[], &Overrides::default()).map_or_else(|found| found, |import| panic!("{import:?} has no mistake"))
 }
 
 /// A pool with `more` in it.
@@ -85,6 +94,7 @@ alpha:
   backlog: 1024
   client_connections: 500
   tcpkeepalive: false
+  reuseport: true
   redis: true
   redis_auth: hush
   redis_db: 3
@@ -97,8 +107,8 @@ alpha:
    - 10.0.0.1:6379:1
    - 10.0.0.2:6379:2 b
 ";
-    let Import { pool, config, notes } = import(text, None, &Overrides::default()).unwrap();
-    assert_eq!(pool, "alpha");
+    let Served { name, config, notes } = import(text, None, &Overrides::default()).unwrap();
+    assert_eq!(name, "alpha");
     assert_eq!(config.listen[0].to_string(), "127.0.0.1:22121");
     assert_eq!(
         Changes(&config).to_string(),
@@ -114,12 +124,13 @@ alpha:
         "n.yml:7: backlog has no option",
         "n.yml:8: Circlet holds clients to client_connections (500)",
         "n.yml:9: tcpkeepalive: false has no option",
-        "n.yml:12: clients begin in database 3",
-        "n.yml:13: preconnect: false has no option",
-        "n.yml:14: auto_eject_hosts has no equivalent: no node is ever ejected",
-        "n.yml:15: server_connections has no option",
-        "n.yml:16: server_retry_timeout has no equivalent",
-        "n.yml:17: server_failure_limit has no equivalent",
+        "n.yml:10: reuseport has no option",
+        "n.yml:13: clients begin in database 3",
+        "n.yml:14: preconnect: false has no option",
+        "n.yml:15: auto_eject_hosts has no equivalent: no node is ever ejected",
+        "n.yml:16: server_connections has no option",
+        "n.yml:17: server_retry_timeout has no equivalent",
+        "n.yml:18: server_failure_limit has no equivalent",
     ];
     assert_eq!(told.len(), starts.len(), "{told:#?}");
     for (told, start) in told.iter().zip(starts) {
@@ -131,7 +142,7 @@ alpha:
 #[test]
 fn what_is_not_said_has_nutcrackers_defaults_or_is_noted() {
     let text = "a:\n  listen: /run/n.sock\n  redis: true\n  servers:\n   - 10.0.0.1:6379:1\n";
-    let Import { config, notes, .. } = import(text, None, &Overrides::default()).unwrap();
+    let Served { config, notes, .. } = import(text, None, &Overrides::default()).unwrap();
     assert_eq!(
         (config.distribution, config.key_hash.name(), config.hash_tag),
         (crate::config::Distribution::Ketama, "fnv1a_64", None)
@@ -142,7 +153,7 @@ fn what_is_not_said_has_nutcrackers_defaults_or_is_noted() {
     assert!(told[1].contains("10000 clients (session.max_sessions)"), "{told:#?}");
     assert!(told[2].contains("gets 660 (socket_mode)"), "{told:#?}");
     let text = "a:\n  listen: /run/n.sock 0666\n  redis: true\n  timeout: 3\n  servers:\n   - 10.0.0.1:6379:1\n";
-    let Import { config, notes, .. } = import(text, None, &Overrides::default()).unwrap();
+    let Served { config, notes, .. } = import(text, None, &Overrides::default()).unwrap();
     assert_eq!(config.socket_mode, 0o666);
     assert_eq!(config.traffic.pipe.request_timeout, std::time::Duration::from_millis(10));
     assert!(notes.iter().any(|note| note.text.contains("so it is 10ms")), "{notes:?}");
@@ -151,7 +162,7 @@ fn what_is_not_said_has_nutcrackers_defaults_or_is_noted() {
 #[test]
 fn random_is_served_and_said_to_be_chance() {
     let text = pool(&format!("  distribution: random\n  hash: md5\n  hash_tag: \"$$\"\n{SERVERS}"));
-    let Import { config, notes, .. } = import(&text, None, &Overrides::default()).unwrap();
+    let Served { config, notes, .. } = import(&text, None, &Overrides::default()).unwrap();
     assert_eq!(config.scheme(), crate::traffic::route::Scheme::Random);
     assert!(notes.iter().any(|note| note.text.starts_with("random: ")), "{notes:?}");
 }
@@ -238,21 +249,112 @@ fn what_circlet_cannot_serve_is_refused_with_the_reason() {
     }
 }
 
-#[test]
-fn of_several_pools_one_is_chosen() {
-    let text = format!(
-        "{}b:\n  listen: 127.0.0.1:22122\n  servers:\n   - a:1:1\nc:\n  listen: 127.0.0.1:22123\n  redis: true\n  servers:\n   - a:2:1\n",
+/// A pool for Redis, one for memcached, another for Redis.
+fn three() -> String {
+    format!(
+        "{}b:\n  listen: 127.0.0.1:22122\n  servers:\n   - a:1:1\nc:\n  listen: 127.0.0.1:22123\n  redis: true\n  \
+         hash: md5\n  servers:\n   - a:2:1\n",
         pool(SERVERS)
+    )
+}
+
+#[test]
+fn every_pool_that_speaks_redis_is_served_and_the_others_are_named() {
+    let Import { pools, left_out, .. } = several(&three(), &[], &Overrides::default()).unwrap();
+    assert_eq!(pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(pools[1].config.listen[0].to_string(), "127.0.0.1:22123");
+    assert_eq!((pools[0].config.key_hash.name(), pools[1].config.key_hash.name()), ("fnv1a_64", "md5"));
+    assert_eq!(left_out.len(), 1);
+    assert!(left_out[0].to_string().starts_with("n.yml:8: pool b is not served: it speaks memcached"), "{left_out:?}");
+    let found = mistakes(&three().replace("  redis: true\n", ""));
+    assert_eq!(
+        found.matches(" speaks memcached, for redis is not true; Circlet speaks Redis only").count(),
+        3,
+        "{found}"
     );
+}
+
+#[test]
+fn some_of_several_pools_can_be_chosen() {
+    let chosen = |pools: &[&str]| several(&three(), pools, &Overrides::default());
+    let names = |import: Import| import.pools.into_iter().map(|pool| pool.name).collect::<Vec<_>>();
+    assert_eq!(names(chosen(&["c"]).unwrap()), ["c"]);
+    assert_eq!(names(chosen(&["c", "a", "c"]).unwrap()), ["a", "c"], "in the order of the file, each once");
+    assert!(chosen(&["b"]).unwrap_err().contains("n.yml:8: pool b speaks memcached"));
+    assert_eq!(
+        chosen(&["zeta", "a", "omega"]).unwrap_err(),
+        "--pool: n.yml has no pool omega; there is a, b (memcached), c\n--pool: n.yml has no pool zeta; there is a, b (memcached), c"
+    );
+}
+
+#[test]
+fn mistakes_of_all_pools_come_at_once_and_those_of_flags_once() {
+    let text = three().replace("127.0.0.1:6379:1", "127.0.0.1:22121:1").replace("a:2:1", "127.0.0.1:22123:1");
+    let overrides = Overrides { workers: Some("0".to_owned()), ..Overrides::default() };
+    assert_eq!(
+        several(&text, &[], &overrides).unwrap_err(),
+        "n.yml:7: node 127.0.0.1:22121 has Circlet's own address 127.0.0.1:22121; give a Redis server's address\n\
+         n.yml:17: node 127.0.0.1:22123 has Circlet's own address 127.0.0.1:22123; give a Redis server's address\n\
+         --workers: workers is \"0\"; use 1 to 1024, or \"auto\""
+    );
+}
+
+#[test]
+fn flags_that_are_for_one_pool_are_refused_for_several() {
+    let overrides = Overrides {
+        listen: vec!["127.0.0.1:7000".to_owned()],
+        nodes: vec!["127.0.0.1:7001".to_owned()],
+        set: vec!["cluster_facade=h:1".to_owned()],
+        ..Overrides::default()
+    };
+    let found = several(&three(), &[], &overrides).unwrap_err();
+    for start in [
+        "--listen: 2 pools are served, and cannot all listen there; choose one with --pool",
+        "--node: 2 pools are served, each with its own servers",
+        "--set cluster_facade: 2 pools are served, and cannot all be reached at h:1; use \"on\"",
+    ] {
+        assert!(found.lines().any(|line| line.starts_with(start)), "{start} in {found}");
+    }
+    assert_eq!(found.lines().count(), 3, "{found}");
+    assert!(several(&three(), &["a"], &overrides).is_ok());
+}
+
+#[test]
+fn pools_that_listen_on_parts_of_each_other_are_told() {
+    let text = three().replace("listen: 127.0.0.1:22123", "listen: 0.0.0.0:22121");
     assert_eq!(
         mistakes(&text),
-        "--pool: n.yml has 3 pools (a, b (memcached), c); name one with --pool: one Circlet serves one pool, and several run side \
-         by side"
+        "n.yml:13: pool a listens on 127.0.0.1:22121 and pool c on 0.0.0.0:22121, one is a part of the other; give each its own port"
     );
-    let chosen = |pool| import(&text, Some(pool), &Overrides::default());
-    assert_eq!(chosen("c").unwrap().config.nodes[0].name, "a:2");
-    assert!(chosen("b").unwrap_err().contains("speaks memcached"));
-    assert_eq!(chosen("zeta").unwrap_err(), "--pool: n.yml has no pool zeta; there is a, b (memcached), c");
+    assert!(
+        several(&three().replace("listen: 127.0.0.1:22123", "listen: 127.0.0.2:22121"), &[], &Overrides::default())
+            .is_ok()
+    );
+}
+
+#[test]
+fn cores_are_shared_out_unless_a_flag_says_otherwise() {
+    let workers = |set: &[&str], cores: usize| {
+        let overrides = Overrides { set: set.iter().map(|set| (*set).to_owned()).collect(), ..Overrides::default() };
+        let mut import = several(&three(), &[], &overrides).unwrap();
+        if !import.workers_given {
+            import.pools.iter_mut().for_each(|pool| pool.config.traffic.workers = cores);
+        }
+        import.in_one_process().iter().map(|config| config.traffic.workers).collect::<Vec<_>>()
+    };
+    assert_eq!(workers(&[], 8), [4, 4]);
+    assert_eq!(workers(&[], 1), [1, 1]);
+    assert_eq!(workers(&["workers=auto"], 3), [2, 2]);
+    assert_eq!(workers(&["workers=3"], 8), [3, 3]);
+}
+
+#[test]
+fn where_one_pool_is_needed_it_must_be_named() {
+    let dir = Scratch::new("one");
+    let path = dir.write("n.yml", &three());
+    let found = load_one(&path, None, &Overrides::default()).unwrap_err().to_string();
+    assert!(found.ends_with("has 2 pools (a, c); name one with --pool"), "{found}");
+    assert_eq!(load_one(&path, Some("c"), &Overrides::default()).unwrap().name, "c");
 }
 
 #[test]
@@ -290,7 +392,7 @@ fn a_password_is_in_no_message() {
 
 #[test]
 fn a_missing_file_is_the_only_mistake() {
-    let found = load(Path::new("no/such.yml"), None, &Overrides::default()).unwrap_err().to_string();
+    let found = load(Path::new("no/such.yml"), &[], &Overrides::default()).unwrap_err().to_string();
     assert!(found.contains("no/such.yml cannot be read (") && !found.contains('\n'), "{found}");
 }
 
@@ -304,6 +406,6 @@ fn any_text_at_all_gives_a_pool_or_mistakes() {
             let at = random.usize(..text.len());
             text[at] = *random.choice(&['"', '[', ':', '\n', ' ', '-', 'é', '{', '*', '/', '9', '0']).unwrap();
         }
-        let _ = import(&text.into_iter().collect::<String>(), None, &Overrides::default());
+        let _ = several(&text.into_iter().collect::<String>(), &[], &Overrides::default());
     }
 }

@@ -58,7 +58,7 @@ impl Translation<'_> {
 
     /// `redis`, `redis_db`.
     fn protocol(&mut self) {
-        if !self.pool.flag("redis").unwrap_or(false) && !self.pool.broken {
+        if self.pool.is_memcached() {
             let name = &self.pool.name;
             let text = format!(
                 "pool {name} speaks memcached, for redis is not true; Circlet speaks Redis only: leave this pool to nutcracker, or \
@@ -75,7 +75,7 @@ impl Translation<'_> {
         }
     }
 
-    /// `listen`, `backlog`, `redis_auth`, `client_connections`.
+    /// `listen`, `backlog`, `reuseport`, `redis_auth`, `client_connections`.
     fn doors(&mut self) {
         if let Some(listen) = self.pool.listen() {
             self.draft.config.listen = vec![listen.address.clone()];
@@ -98,6 +98,12 @@ impl Translation<'_> {
             self.note(
                 "backlog",
                 "backlog has no option: Circlet asks for 4096, and the system's net.core.somaxconn decides",
+            );
+        }
+        if self.pool.flag("reuseport") == Some(true) {
+            self.note(
+                "reuseport",
+                "reuseport has no option: one Circlet accepts for all its workers, and a second one on the same address is refused",
             );
         }
         if let Some(text) = self.pool.redis_auth() {
@@ -213,8 +219,12 @@ impl Translation<'_> {
                  protocol in use; workers says how many workers there are",
             );
         }
-        if self.pool.flag("preconnect") == Some(false) {
-            self.note("preconnect", "preconnect: false has no option: Circlet connects to every node when it starts");
+        if let Some(preconnect) = self.pool.flag("preconnect") {
+            let text = format!(
+                "preconnect: {preconnect} has no option: Circlet connects to every node when it starts, to know whether it is up; \
+                 each worker's own connection is opened with its first request"
+            );
+            self.note("preconnect", text);
         }
         if self.pool.flag("tcpkeepalive") == Some(false) {
             self.note(

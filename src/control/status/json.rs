@@ -27,7 +27,7 @@ const COMMANDS: usize = 8;
 const SLICES: u32 = 360;
 
 /// Circlet as a whole.
-pub(super) fn status(status: &Status) -> Value {
+pub(super) fn status(status: &Status, pool: Option<&str>, pools: &[&str]) -> Value {
     let topology = status.topology();
     let now = totals::of(&status.fleet, status.now_us(), now_ms());
     let (state, why) = match status.ready() {
@@ -37,6 +37,8 @@ pub(super) fn status(status: &Status) -> Value {
     };
     json!({
         "api": API,
+        "pool": pool,
+        "pools": pools,
         "version": env!("CARGO_PKG_VERSION"),
         "state": state,
         "why": why,

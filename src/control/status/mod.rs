@@ -87,10 +87,10 @@ impl Status {
         }
     }
 
-    /// The text of `/api/status`.
+    /// The text of `/api/status` of the pool `pool` among `pools`; without names, where there is one only.
     #[must_use]
-    pub fn status(&self) -> String {
-        json::status(self).to_string()
+    pub fn status(&self, pool: Option<&str>, pools: &[&str]) -> String {
+        json::status(self, pool, pools).to_string()
     }
 
     /// The text of `/api/ring`.

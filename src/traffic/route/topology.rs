@@ -49,6 +49,20 @@ impl Address {
             }
         }
     }
+
+    /// Whether who listens on the one leaves nothing of the other: they are the same, or one is all addresses of the machine.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (Self::Tcp { host: one, port }, Self::Tcp { host: two, port: other_port }) = (self, other) else {
+            return self == other;
+        };
+        let all = |any: &IpAddr, ip: &IpAddr| any.is_unspecified() && any.is_ipv4() == ip.is_ipv4();
+        port == other_port
+            && match (one.parse::<IpAddr>(), two.parse::<IpAddr>()) {
+                (Ok(one), Ok(two)) => one == two || all(&one, &two) || all(&two, &one),
+                _ => one == two,
+            }
+    }
 }
 
 impl fmt::Display for Address {
