@@ -455,3 +455,38 @@ fn one_connection_per_worker_and_node_serves_all_subscribers() {
     assert_eq!(status, 200);
     assert!(metrics.contains("circlet_subscriptions{kind=\"pattern\"}"), "{metrics}");
 }
+
+#[test]
+fn who_listened_when_it_was_published_hears_it_and_nobody_else() {
+    let cluster = Cluster::start();
+    let mut keepers: Vec<Client> = (0..2).map(|_| cluster.client()).collect();
+    keepers.iter_mut().for_each(|keeper| drop(subscribe(keeper, "SUBSCRIBE c")));
+    // One after the other on one worker, and now and then on the other one.
+    let mut clients: Vec<Client> = (0..3).map(|_| cluster.client()).collect();
+    for round in 0..120 {
+        let client = &mut clients[round % 3];
+        let lines = [
+            "HELLO 3",
+            "PUBLISH c too-early",
+            "SUBSCRIBE c",
+            "PUBLISH c one",
+            "UNSUBSCRIBE c",
+            "PUBLISH c too-late",
+            "PSUBSCRIBE c*",
+            "PUBLISH c two",
+            "HELLO 2",
+            "RESET",
+            "PUBLISH c three",
+        ];
+        lines.iter().for_each(|line| client.send(&resp::words(line)));
+        let frames: Vec<String> = (0..lines.len() + 2).map(|_| text(&client.frame())).collect();
+        let messages: Vec<&String> = frames.iter().filter(|frame| frame.contains("message\r\n")).collect();
+        assert_eq!(
+            messages,
+            [&push(&["message", "c", "one"]), &push(&["pmessage", "c*", "c", "two"])],
+            "round {round}: {frames:?}"
+        );
+        let counts: Vec<&String> = frames.iter().filter(|frame| frame.starts_with(':')).collect();
+        assert_eq!(counts, [":2\r\n", ":3\r\n", ":2\r\n", ":3\r\n", ":2\r\n"], "round {round}");
+    }
+}

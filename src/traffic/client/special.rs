@@ -73,6 +73,8 @@ pub struct Special {
     pub subscriptions: Subscriptions,
     /// A SUBSCRIBE or UNSUBSCRIBE waits for nodes.
     pub awaiting: Option<Awaiting>,
+    /// Ears that have not told all that was sent before its next request, which waits for that; see `core/catch_up.rs`.
+    pub catching_up: Option<usize>,
 }
 
 impl Special {

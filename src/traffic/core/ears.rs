@@ -43,8 +43,8 @@ enum Order {
     Listen(Kind, Name, u32),
     /// Listen no more; who waits for that.
     Leave(Kind, Name, Option<ClientKey>),
-    /// Give a sign of life.
-    Ping,
+    /// Give a sign of life; who waits for that.
+    Ping(Option<ClientKey>),
 }
 
 /// A worker's ear at one node.
@@ -161,6 +161,11 @@ impl Core {
         self.order(node, Order::Leave(kind, name.clone(), waiter));
     }
 
+    /// Asks the ear at `node` for a sign of life, behind everything that its node has sent; `waiter` is told when it is there.
+    pub(super) fn order_sign(&mut self, node: NodeId, waiter: ClientKey) {
+        self.order(node, Order::Ping(Some(waiter)));
+    }
+
     fn order(&mut self, node: NodeId, order: Order) {
         if let Some(ear) = self.ear(node) {
             ear.queue.push_back(order);
@@ -233,8 +238,10 @@ impl Core {
             self.todo.push(Todo::Deaf(node, why.to_owned()));
         }
         for order in orders {
-            if let Order::Leave(_, _, Some(waiter)) = order {
-                self.one_less_awaited(waiter);
+            match order {
+                Order::Leave(_, _, Some(waiter)) => self.one_less_awaited(waiter),
+                Order::Ping(Some(waiter)) => self.one_sign_less(waiter),
+                Order::Listen(..) | Order::Leave(..) | Order::Ping(None) => {}
             }
         }
         for (kind, name) in awaited {
@@ -275,7 +282,7 @@ impl Core {
         match pipe.state {
             State::Ready => {
                 if idle && self.now_us.saturating_sub(pipe.progress_us) > QUIET_US {
-                    self.order(node, Order::Ping);
+                    self.order(node, Order::Ping(None));
                 }
             }
             State::Connecting => {}
@@ -396,7 +403,9 @@ impl Core {
                 waiter.into_iter().for_each(|waiter| self.one_less_awaited(waiter));
             }
             // What a node that loads its data says to PING is a sign of life, too.
-            (Order::Ping, Word::Pong | Word::Error) => {}
+            (Order::Ping(waiter), Word::Pong | Word::Error) => {
+                waiter.into_iter().for_each(|waiter| self.one_sign_less(waiter));
+            }
             (order, _) => {
                 // Its waiter is told when the connection is given up.
                 if let Some(ear) = self.ear(node) {
@@ -485,7 +494,7 @@ impl Order {
         let (word, name) = match self {
             Self::Listen(kind, name, _) => (kind.subscribe(), name),
             Self::Leave(kind, name, _) => (kind.unsubscribe(), name),
-            Self::Ping => {
+            Self::Ping(_) => {
                 encode::array_header(out, 1);
                 return encode::bulk(out, b"PING");
             }

@@ -11,6 +11,7 @@
 //! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
 //! `faults` (closing). Pure.
 
+mod catch_up;
 mod commands;
 mod dispatch;
 mod ears;

@@ -332,7 +332,11 @@ impl Core {
             // The nodes document arguments too, which redis-cli shows while one types; the table answers without nodes.
             Route::Local(Local::CommandDocs) if self.any_live_node().is_some() => self.any(key, request, row),
             Route::Script(which) => self.script(key, request, row, which),
-            Route::Local(which) if which.follows() && self.awaits_replies(key) => Taken::Later,
+            Route::Local(which)
+                if which.follows() && (self.awaits_replies(key) || self.must_catch_up(key, request, which)) =>
+            {
+                Taken::Later
+            }
             Route::Local(which) => {
                 self.local(key, request, row, which, table);
                 Taken::Yes

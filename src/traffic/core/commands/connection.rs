@@ -7,7 +7,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::{ClientKey, Modes, ReplyMode},
-    command::Row,
+    command::{Local, Row},
     core::{Core, request::Request},
     refusal::Refusal,
     resp::{Proto, encode},
@@ -168,13 +168,30 @@ impl Core {
         });
     }
 
+    /// Whether a request changes how messages are written, or who gets them, while some may still be under way.
+    pub(in crate::traffic::core) fn must_catch_up(
+        &mut self,
+        key: ClientKey,
+        request: Request<'_>,
+        which: Local,
+    ) -> bool {
+        let changes = match which {
+            Local::Reset => true,
+            Local::Hello => {
+                let spoken = if self.proto(key) == Proto::Resp3 { 3 } else { 2 };
+                integer(request.arg(1)).is_some_and(|wanted| wanted != spoken)
+            }
+            _ => false,
+        };
+        changes && !self.caught_up_with_all(key)
+    }
+
     pub(super) fn reset(&mut self, key: ClientKey) {
         self.end_monitor(key);
         self.end_transaction(key);
         self.forget_watch(key);
         let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
         self.stop_tracking(key);
-        self.forget_subscriptions(key);
         if let Some(client) = self.client_mut(key) {
             client.proto = Proto::Resp2;
             if client.reply_mode == ReplyMode::Off {
@@ -184,7 +201,7 @@ impl Core {
             client.record.reset();
             client.select(db);
         }
-        self.answer(key, |out| encode::simple(out, "RESET"));
+        self.reset_subscriptions(key, b"+RESET\r\n");
     }
 }
 

@@ -5,9 +5,10 @@
 //!                                             │                                          its slot is filled
 //!                                             └ a station cannot be reached, or refuses: one error, it joins none
 //! ```
-//! All or nothing: a client that is told an error listens to nothing new. A topic that is heard already costs no round
-//! trip. UNSUBSCRIBE is confirmed when the nodes have confirmed it, so that nobody counts the session from then on; no
-//! message reaches it from the moment it is read. The session takes no more requests meanwhile ([`Pause::Order`]); an
+//! All or nothing: a client that is told an error listens to nothing new. Of a topic that is heard already, what was
+//! published before comes first (`core/catch_up.rs`), and goes to the others only; so it does before UNSUBSCRIBE, and goes
+//! to the session, too. UNSUBSCRIBE and RESET are confirmed when the nodes have confirmed it, so that nobody counts the
+//! session from then on. The session takes no more requests meanwhile ([`Pause::Order`]); an
 //! ear that does not answer is given up after `request_timeout`, so the wait ends. With `partial_reads = "nil"` what must
 //! be heard at all nodes is confirmed when those that can be reached hear it; the others follow when they return.
 //!
@@ -17,7 +18,7 @@
 use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
 use crate::traffic::{
-    client::{Awaiting, ClientKey, Modes, Pause, Record, Reply},
+    client::{Awaiting, ClientKey, Modes, Pause, Record, Reply, ReplyMode},
     command::{Local, Route, Row, Session},
     core::{
         Core,
@@ -44,6 +45,9 @@ impl Core {
         if let Some((option, limit)) = self.too_many(key, kind, &names) {
             self.refuse(key, &Refusal::SubscriptionLimit(&row.name, option, limit));
             return Taken::Yes;
+        }
+        if !self.caught_up(key, names.iter().map(|name| (kind, name))) {
+            return Taken::Later;
         }
         let mut left = 0;
         for (at, name) in names.iter().enumerate() {
@@ -251,13 +255,18 @@ impl Core {
         }
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         let (proto, subscriptions) = (client.proto, &client.special_mut().subscriptions);
+        let told = subscriptions.told(kind);
         let names: Vec<Name> = match request.args.len() {
             1 => subscriptions.all(kind),
             count => (1..count).map(|at| Name::copy_from_slice(request.arg(at))).collect(),
         };
+        let left_behind: Vec<&Name> = names.iter().filter(|name| subscriptions.has(kind, name)).collect();
+        if !self.caught_up(key, left_behind.into_iter().map(|name| (kind, name))) {
+            return Taken::Later;
+        }
         let mut text = Vec::new();
         if names.is_empty() {
-            confirmation(&mut text, kind.unsubscribe(), None, subscriptions.told(kind), proto);
+            confirmation(&mut text, kind.unsubscribe(), None, told, proto);
         }
         let mut left = 0;
         for name in &names {
@@ -288,15 +297,33 @@ impl Core {
         self.drop_idle_topic(kind, name, waiter)
     }
 
-    /// Ends all subscriptions of a session without a word: RESET, or its end.
+    /// Ends all subscriptions of a session without a word: its end.
     pub(in crate::traffic::core) fn forget_subscriptions(&mut self, key: ClientKey) {
+        self.quit_all(key, None);
+    }
+
+    /// `RESET`: ends all subscriptions of a session, and answers with `text` when nobody counts it any more.
+    pub(super) fn reset_subscriptions(&mut self, key: ClientKey, text: &[u8]) {
+        match self.quit_all(key, Some(key)) {
+            0 => self.answer(key, |out| out.extend_from_slice(text)),
+            left => {
+                let wanted = self.client(key).is_some_and(|client| client.reply_mode == ReplyMode::On);
+                self.wait_for_nodes(key, left, None, if wanted { text.to_vec() } else { Vec::new() });
+            }
+        }
+    }
+
+    /// Ends all subscriptions of a session; returns how many nodes will confirm that to `waiter`.
+    fn quit_all(&mut self, key: ClientKey, waiter: Option<ClientKey>) -> usize {
+        let mut left = 0;
         for kind in Kind::ALL {
             let special = self.client(key).and_then(|client| client.special.as_ref());
             for name in special.map(|special| special.subscriptions.all(kind)).unwrap_or_default() {
-                self.quit_topic(key, kind, &name, None);
+                left += self.quit_topic(key, kind, &name, waiter);
             }
         }
         self.note_subscriptions(key);
+        left
     }
 
     /// The session is gone: also what it waits for is needed no more.

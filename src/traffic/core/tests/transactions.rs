@@ -32,7 +32,7 @@ impl World {
     }
 
     /// Does what the shell does with a session that may go on.
-    fn resume(&mut self, client: ClientKey) {
+    pub(super) fn resume(&mut self, client: ClientKey) {
         self.core.settle_client(client);
         while self.core.take_todo().contains(&Todo::Resume(client)) {
             self.core.resume_client(client);
