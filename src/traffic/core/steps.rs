@@ -14,7 +14,7 @@ use super::{
     request::{Request, Taken},
 };
 use crate::traffic::{
-    client::{ClientKey, Pause, Reply},
+    client::{ClientKey, Modes, Pause, Reply},
     merge::{
         Context, Kind, State as PartState, info,
         steps::{Course, Next, Question, Steps},
@@ -30,6 +30,10 @@ impl Core {
         let (steps, questions) = begun;
         let Some(client) = self.client(key) else { return Taken::Yes };
         let (db, proto) = (client.db, client.proto);
+        if holds && client.modes.has(Modes::TRACKING) && !client.slots.is_empty() {
+            // What it sent before went over connections of its own, and must not be overtaken.
+            return Taken::Later;
+        }
         for question in &questions {
             if let Err(NoPipe::Full(pipe)) = self.pipe_for(question.node, db, proto) {
                 return Taken::Full(pipe);
