@@ -11,8 +11,8 @@ use super::Core;
 use crate::traffic::{
     client::{ClientKey, Reply},
     counters::Closed,
-    merge::State as PartState,
-    observe::ErrorCode,
+    merge::{Kind, State as PartState},
+    observe::{ErrorCode, tally::NO_ROW},
     pipe::{
         Entry, Holder, Owner, PipeId,
         chunk::{Chunk, Slice},
@@ -270,10 +270,24 @@ impl Core {
         }
     }
 
+    /// Whether somebody is told of a failure of `entry`; of a transaction EXEC alone is.
+    fn tells(&self, entry: Entry) -> bool {
+        match entry.owner {
+            Owner::Nobody => false,
+            Owner::Part if entry.row == NO_ROW => {
+                let aggregate = self.aggregates.get(entry.index as usize).filter(|a| a.generation == entry.generation);
+                aggregate.is_some_and(|aggregate| aggregate.kind != Kind::Exec)
+            }
+            Owner::Part | Owner::Client | Owner::Unblock => true,
+        }
+    }
+
     /// There will be no reply to `entry`: the refusal takes its place.
     pub(super) fn fail(&mut self, entry: Entry, refusal: &Refusal<'_>) {
-        self.counters.refusals[refusal.kind() as usize] += 1;
-        self.counters.commands.refused(entry.row, refusal.kind());
+        if self.tells(entry) {
+            self.counters.refusals[refusal.kind() as usize] += 1;
+            self.counters.commands.refused(entry.row, refusal.kind());
+        }
         match entry.owner {
             Owner::Client => {
                 let key = ClientKey { index: entry.index, generation: entry.generation };

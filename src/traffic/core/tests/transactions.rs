@@ -285,6 +285,11 @@ fn a_connection_lost_under_exec_leaves_the_outcome_open_and_before_it_runs_nothi
     world.lose(0, &Lost::Broken("the node closed the connection".into()));
     let heard = world.heard(client);
     assert!(heard.starts_with("-OUTCOMEUNKNOWN node a") && heard.matches("\r\n").count() == 1, "{heard}");
+    assert_eq!(
+        world.core.counters.refusals[crate::traffic::refusal::Kind::Lost as usize],
+        1,
+        "one error, however long"
+    );
     world.resume(client);
     world.connect_all();
     assert_eq!(world.asked(0), "", "it is not sent twice");
