@@ -3,6 +3,7 @@
 mod acl;
 mod blocking;
 mod circlet;
+mod blocks;
 mod clients;
 mod cluster;
 mod commands;

@@ -393,8 +393,9 @@ fn a_transaction_of_a_client_that_caches_is_tracked() {
     client.expect("CLIENT TRACKING ON", "+OK\r\n");
     client.expect("MULTI", "+OK\r\n");
     client.expect("GET {t}k", "+QUEUED\r\n");
-    // What it would read is not tracked on the watching connection: as if a watched key had changed.
-    client.expect("EXEC", "_\r\n");
+    // What it reads is not tracked on the watching connection: it is to be forgotten at once.
+    client.expect("EXEC", "*1\r\n$1\r\nv\r\n");
+    assert_eq!(client.frame(), b">2\r\n$10\r\ninvalidate\r\n_\r\n");
     client.expect("WATCH {t}w", "+OK\r\n");
     client.expect("MULTI", "+OK\r\n");
     client.expect("GET {t}k", "+QUEUED\r\n");

@@ -67,6 +67,10 @@ pub struct Special {
     pub watch: Option<Watch>,
     /// What it has queued since MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// It tracks keys, but its EXEC runs on a connection that does not.
+    pub exec_untracked: bool,
+    /// Its EXEC is shown to monitors behind what it runs, and not when it is taken.
+    pub exec_shown_apart: bool,
     /// A reply to EXEC that is being put together.
     pub unfolding: Option<Box<Unfolding>>,
     /// The channels and patterns that it listens to.

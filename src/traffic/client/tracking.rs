@@ -241,6 +241,13 @@ impl Tracking {
         self.redirect != 0 || proto == Proto::Resp3
     }
 
+    /// Whether keys of the next command are tracked because it reads them.
+    #[must_use]
+    pub fn tracks_next(&self) -> bool {
+        let Mode { bcast, optin, optout, .. } = self.mode;
+        !bcast && if optin { self.caching } else { !(optout && self.caching) }
+    }
+
     /// The connection for commands to `node`.
     #[must_use]
     pub fn link(&self, node: NodeId, db: u32, proto: Proto) -> Option<&Tracked> {

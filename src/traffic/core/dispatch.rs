@@ -501,7 +501,7 @@ impl Core {
         };
         merge::finish(&aggregate, &cx, &mut text);
         match aggregate.kind {
-            Kind::Exec => self.exec_answered(aggregate.client, aggregate.seq, &text),
+            Kind::Exec => self.exec_answered(&aggregate, &text),
             Kind::Watch => {
                 self.watch_answered(aggregate.client, aggregate.parts.first().map(|part| part.state), &text);
                 self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text));

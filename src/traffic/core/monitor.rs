@@ -6,8 +6,7 @@
 //! ```
 //! No monitor anywhere: no cost, see `observe::Watch`. A worker shows at most [`RATE`] commands a second; above it shows every
 //! n-th and says in a line of its own how many it left out. As in Redis, commands of administrators are not shown, nor
-//! passwords, and a command is shown when it has passed every check. Between MULTI and EXEC that is when it is queued. Bounded by
-//! the rate, [`MAX_LINE`], and `hard_pushes` per monitor. Pure.
+//! passwords, and a command is shown when it has passed every check; what EXEC runs in front of EXEC. Bounded by the rate, [`MAX_LINE`], and `hard_pushes` per monitor. Pure.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::traffic::{
     client::{ClientKey, Modes, Pause, Record},
-    command::{Flags, Row},
+    command::{Flags, Route, Row, Session},
     observe::shown::{REDACTED, Secrets},
     refusal::Refusal,
 };
@@ -122,8 +121,21 @@ impl Core {
         })
     }
 
-    /// Shows a command that was taken.
-    pub(super) fn show(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+    /// Shows a command that was taken, unless it was only queued, or is an EXEC that is shown behind what it runs.
+    pub(super) fn show_taken(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+        let Some(client) = self.client_mut(key) else { return };
+        let queued = client.modes.has(Modes::QUEUEING)
+            && !matches!(row.route, Route::Session(Session::Multi | Session::Exec | Session::Watch));
+        let apart = row.route == Route::Session(Session::Exec)
+            && client.special.as_mut().is_some_and(|special| std::mem::take(&mut special.exec_shown_apart));
+        let db = client.db;
+        if !queued && !apart {
+            self.show(key, db, request, row);
+        }
+    }
+
+    /// Shows a command that runs in this db.
+    pub(super) fn show(&mut self, key: ClientKey, db: u32, request: Request<'_>, row: &Row) {
         // Scripts are marked as hidden because Redis shows them itself, before what they call.
         let hidden = row.flags.has(Flags::SKIP_MONITOR) && row.group != "scripting";
         if hidden || row.flags.has(Flags::ADMIN) || !self.is_due() {
@@ -131,7 +143,7 @@ impl Core {
         }
         let Some(client) = self.client(key) else { return };
         let args: Vec<&[u8]> = (0..request.args.len()).map(|index| request.arg(index)).collect();
-        let source = format!("{} {}", client.db, client.record.addr);
+        let source = format!("{db} {}", client.record.addr);
         let line = line(self.wall_clock(), &source, &args);
         self.monitors.batch.extend_from_slice(line.as_bytes());
         if self.monitors.batch.len() >= BATCH {

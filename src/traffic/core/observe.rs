@@ -169,7 +169,7 @@ impl Core {
     #[cold]
     pub(super) fn watched(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
         if self.watch.has(Watch::MONITORED) {
-            self.show(key, request, row);
+            self.show_taken(key, request, row);
         }
         if self.watch.has(Watch::HELD) {
             let us = self.watch.held_us;

@@ -12,7 +12,7 @@
 use super::{Asker, Core, Message, Todo, observe::Watch, poll::Told};
 use crate::traffic::{
     client::{ClientKey, Pause, Record},
-    command::{Flags, Local, Route, Row},
+    command::{Flags, Local, Route, Row, Session},
     pipe::{Entry, Owner},
 };
 
@@ -76,7 +76,7 @@ impl Core {
     pub(super) fn hold(&mut self, key: ClientKey, row: &Row) -> bool {
         let Some(pausing) = self.paused.now.filter(|pausing| pausing.until_us > self.now_us) else { return false };
         let ends_it = matches!(row.route, Route::Local(Local::ClientPause | Local::ClientUnpause));
-        if ends_it || pausing.writes_only && !may_write(row) {
+        if ends_it || pausing.writes_only && !self.may_write(key, row) {
             return false;
         }
         let Some(client) = self.client_mut(key).filter(|client| !client.record.is_marked(Record::MONITOR)) else {
@@ -86,6 +86,16 @@ impl Core {
         client.record.mark(Record::BLOCKED, true);
         self.paused.held.push(key);
         true
+    }
+
+    /// Whether a command may write, as CLIENT PAUSE … WRITE sees it: PUBLISH and scripts too; EXEC if it runs any of these.
+    fn may_write(&self, key: ClientKey, row: &Row) -> bool {
+        if row.route == Route::Session(Session::Exec) {
+            let special = self.client(key).and_then(|client| client.special.as_deref());
+            let transaction = special.and_then(|special| special.transaction.as_deref());
+            return transaction.is_some_and(|transaction| transaction.may_write);
+        }
+        row.flags.has(Flags::WRITE) || row.flags.has(Flags::MAY_REPLICATE)
     }
 
     /// Answers CLIENT PAUSE when nothing is in flight any more that it pauses.
@@ -106,9 +116,4 @@ impl Core {
             self.tell(asker.worker, Message::Told { to: asker, told: Told::Done });
         }
     }
-}
-
-/// Whether a command may write, as CLIENT PAUSE … WRITE sees it: PUBLISH and scripts too; EXEC always, whatever it holds.
-fn may_write(row: &Row) -> bool {
-    row.flags.has(Flags::WRITE) || row.flags.has(Flags::MAY_REPLICATE) || row.name == "exec"
 }

@@ -191,9 +191,7 @@ impl Core {
         if let Some(client) = self.client_mut(key) {
             client.special_mut().tracking = Some(Box::new(tracking));
         }
-        for link in stale {
-            [Some(link.data), link.ear].into_iter().flatten().for_each(|id| self.close_lease(id));
-        }
+        self.close_links(key, &stale);
         if missed {
             self.invalidate(key, None);
         }
@@ -286,8 +284,21 @@ impl Core {
         client.modes.set(Modes::TRACKING, false);
         client.record.track(-1, false);
         self.counters.tracking = self.counters.tracking.saturating_sub(1);
-        for link in &tracking.links {
-            [Some(link.data), link.ear].into_iter().flatten().for_each(|id| self.close_lease(id));
+        self.close_links(key, &tracking.links);
+    }
+
+    /// Closes connections that track; one over which keys are watched goes on without tracking until they are not any more.
+    fn close_links(&mut self, key: ClientKey, links: &[Tracked]) {
+        for id in links.iter().flat_map(|link| [Some(link.data), link.ear]).flatten() {
+            let special = self.client(key).and_then(|client| client.special.as_deref());
+            let watches = special.and_then(|special| special.watch.as_ref()).is_some_and(|watch| watch.pipe == id);
+            if watches && self.pipes[id.index()].state == State::Ready {
+                self.send_unwanted(id, &[b"CLIENT", b"TRACKING", b"OFF"]);
+                let pipe = &mut self.pipes[id.index()];
+                (pipe.tracks, pipe.soiled) = (false, true);
+            } else {
+                self.close_lease(id);
+            }
         }
     }
 

@@ -96,7 +96,8 @@ pub struct Aggregate {
     /// For [`Split::Values`]: the part that holds each key's value, in key order. For [`Gather::And`]: 1 where one node's
     /// word is enough.
     pub order: Vec<u16>,
-    /// For [`Kind::Script`]: the request, to be sent once more.
+    /// For [`Kind::Script`]: the request, to be sent once more. For [`Kind::Exec`]: those of the commands of which something
+    /// is to be noted if they have run.
     pub request: Vec<u8>,
     /// Parts without reply.
     pub missing: usize,

@@ -180,6 +180,11 @@ impl Core {
     }
 }
 
+/// Whether a client may give itself this name.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    printable(name).is_some()
+}
+
 /// A name as Redis allows it: printable ASCII without spaces; longer ones than this would only fill the memory.
 fn printable(name: &[u8]) -> Option<String> {
     (name.len() <= MAX_NAME).then_some(name)?;

@@ -4,7 +4,7 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use super::{NOT_AN_INTEGER, SYNTAX, integer};
+use super::{NOT_AN_INTEGER, SYNTAX, client::is_name, integer};
 use crate::traffic::{
     client::{ClientKey, Modes, ReplyMode},
     command::{Local, Row},
@@ -82,12 +82,37 @@ impl Core {
 
     /// Whether this user may enter with this password; if so, the session has.
     fn authenticate(&mut self, key: ClientKey, user: &[u8], password: &[u8]) -> bool {
-        let right = self.settings.requirepass.as_ref().is_none_or(|known| same_bytes(known.as_bytes(), password));
-        let enters = right && user == b"default";
+        let enters = self.may_enter(user, password);
         if enters && let Some(client) = self.client_mut(key) {
             client.authenticated = true;
         }
         enters
+    }
+
+    fn may_enter(&self, user: &[u8], password: &[u8]) -> bool {
+        let right = self.settings.requirepass.as_ref().is_none_or(|known| same_bytes(known.as_bytes(), password));
+        right && user == b"default"
+    }
+
+    /// Whether this HELLO names a protocol and would succeed.
+    pub(super) fn would_greet(&self, key: ClientKey, request: Request<'_>) -> bool {
+        let mut authenticated = self.client(key).is_some_and(|client| client.authenticated);
+        let mut at = 2;
+        while at < request.args.len() {
+            let (option, left) = (request.arg(at), request.args.len() - at - 1);
+            if option.eq_ignore_ascii_case(b"AUTH") && left >= 2 {
+                if !self.may_enter(request.arg(at + 1), request.arg(at + 2)) {
+                    return false;
+                }
+                authenticated = true;
+                at += 3;
+            } else if option.eq_ignore_ascii_case(b"SETNAME") && left >= 1 && is_name(request.arg(at + 1)) {
+                at += 2;
+            } else {
+                return false;
+            }
+        }
+        authenticated && matches!(request.arg(1), b"2" | b"3")
     }
 
     /// `HELLO [protover [AUTH user password] [SETNAME name]]`

@@ -131,7 +131,7 @@ impl Core {
         match which {
             Session::Monitor => return self.monitor(key),
             Session::Multi => self.multi(key),
-            Session::Exec => return self.exec(key),
+            Session::Exec => return self.exec(key, request),
             Session::Discard => self.discard(key),
             Session::Watch => return self.watch(key, request, row),
             Session::Unwatch => self.unwatch(key),

@@ -194,25 +194,29 @@ impl Core {
         self.send_all_marked(key, Kind::All(Gather::And), false, &marks, |out| out.extend_from_slice(request.bytes))
     }
 
-    /// Notes what a queued command says of scripts.
-    pub(super) fn note_script(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
-        let Route::Script(which) = row.route else { return };
+    /// Notes the script that a queued command calls by its digest.
+    pub(super) fn note_digest(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
+        if row.route != Route::Script(Script::EvalSha) {
+            return;
+        }
+        let special = self.client_mut(key).and_then(|client| client.special.as_deref_mut());
+        let transaction = special.and_then(|special| special.transaction.as_deref_mut());
+        if let (Some(sha), Some(transaction)) = (Sha::parse(request.arg(1)), transaction)
+            && !transaction.aborted
+            && !transaction.scripts.contains(&sha)
+        {
+            transaction.scripts.push(sha);
+        }
+    }
+
+    /// Notes what a command of a block that runs says of scripts.
+    pub(super) fn note_script(&mut self, request: Request<'_>, which: Script) {
         match which {
             Script::Eval => self.seen.show(request.arg(1), Shown::Run, &self.scripts),
-            Script::EvalSha => {
-                let special = self.client_mut(key).and_then(|client| client.special.as_deref_mut());
-                let transaction = special.and_then(|special| special.transaction.as_deref_mut());
-                if let (Some(sha), Some(transaction)) = (Sha::parse(request.arg(1)), transaction)
-                    && !transaction.aborted
-                    && !transaction.scripts.contains(&sha)
-                {
-                    transaction.scripts.push(sha);
-                }
-            }
             // With one node these go with the block.
             Script::Load => self.seen.show(request.arg(2), Shown::Loaded, &self.scripts),
             Script::Flush => self.forget_scripts(request),
-            Script::Exists => {}
+            Script::EvalSha | Script::Exists => {}
         }
     }
 

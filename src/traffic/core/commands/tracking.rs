@@ -65,6 +65,12 @@ impl Core {
         }
     }
 
+    /// Whether CLIENT CACHING with this word would have the node do otherwise with the commands behind it.
+    pub(super) fn may_cache(&self, key: ClientKey, word: &[u8]) -> bool {
+        let now = self.tracking(key);
+        now.is_some_and(|tracking| tracking.is_heard(self.proto(key))) && tracking::check_caching(now, word).is_ok()
+    }
+
     /// `CLIENT CACHING YES | NO`
     fn set_caching(&mut self, key: ClientKey, word: &[u8]) {
         match tracking::check_caching(self.tracking(key), word) {

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  command ─ checked as Redis checks it ─┬─ refused: told at once, and EXEC answers EXECABORT
-//!                                        ├─ for a node: its bytes are appended to the block
-//!                                        └─ Circlet's own (CLIENT …, PUBLISH …): kept, carried out behind EXEC
+//!                                        ├─ for a node: goes with the block
+//!                                        ├─ a message: goes with the block if its channel lies there
+//!                                        └─ Circlet's own (CLIENT …, SUBSCRIBE …): carried out behind EXEC
 //! ```
 //! A transaction runs on the node of its first key, watched ones included; [`Core::home_of`] is the one place that says
-//! so. Own commands do not touch keys, so that their place behind the node's cannot be seen; what concerns the keys of
-//! every node (DBSIZE, FLUSHALL …) would have to be run between the others, and is refused unless there is one node
-//! only. Bounded by `max_queued` and `max_queued_bytes`. Pure.
+//! so; without keys on that of its first message. Own commands do not touch keys, so that their place behind the node's
+//! can be seen in what the session is sent only: a subscription begins and ends behind the node's part. What concerns
+//! the keys of every node (DBSIZE, FLUSHALL, SWAPDB …) would have to be run between the others, and is refused unless
+//! there is one node only. Bounded by `max_queued` and `max_queued_bytes`. Pure.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,27 +18,17 @@ use crate::traffic::{
     client::{
         ClientKey, Modes, Record,
         registry::NOT_QUEUEING,
-        transaction::{Home, Transaction},
+        transaction::{Home, Share, Transaction},
     },
-    command::{Flags, KeysError, Local, Reason, Route, Row, Script, Session},
+    command::{Flags, KeysError, Local, Reason, Route, Row, Script, Session, Stepwise},
     core::{
         Core,
         request::{Request, Taken},
     },
+    pubsub::Kind,
     refusal::Refusal,
     resp::encode,
 };
-
-/// Who carries a queued command out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Share {
-    /// The transaction's node.
-    Node,
-    /// Circlet.
-    Own,
-    /// The node, and Circlet, whose reply counts.
-    Both,
-}
 
 /// Two keys of different nodes; the second stands in the request.
 pub(super) type Apart<'a> = (Box<[u8]>, &'a [u8]);
@@ -103,7 +95,7 @@ impl Core {
         if row.flags.has(Flags::NO_MULTI) {
             return Some(self.reject(key, row, &Refusal::Redis("ERR Command not allowed inside a transaction")));
         }
-        self.note_script(key, request, row);
+        self.note_digest(key, request, row);
         match self.share(key, request, row) {
             Some(share) if self.has_room(key, request) => self.queue(key, request, row, share),
             _ => self.abort_transaction(key),
@@ -116,17 +108,24 @@ impl Core {
             // As in Redis: the client is not told again.
             return self.answer(key, |out| encode::simple(out, "QUEUED"));
         };
-        match share {
-            Share::Node => transaction.add_sent(),
-            Share::Own => transaction.add_own(request.bytes, false),
-            Share::Both => transaction.add_own(request.bytes, true),
-        }
-        if share != Share::Own {
-            transaction.writes |= !row.is_read();
-            match request.blob {
-                Some(blob) => transaction.block.push_blob(blob.clone()),
-                None => transaction.block.push(request.bytes),
+        transaction.writes |= share != Share::Own && !row.is_read();
+        transaction.may_write |= row.flags.has(Flags::WRITE) || row.flags.has(Flags::MAY_REPLICATE);
+        // Also how messages are written.
+        transaction.changes_ears |= matches!(
+            row.route,
+            Route::Session(Session::Subscribe(_) | Session::Unsubscribe(_)) | Route::Local(Local::Hello)
+        );
+        transaction.changes_connection |= matches!((share, row.route), (Share::Both, Route::Local(_)));
+        match (share, row.route) {
+            // What else it says is for Circlet.
+            (Share::Both, Route::Local(Local::Hello)) => {
+                let mut part = Vec::new();
+                encode::array_header(&mut part, 2);
+                (0..2).for_each(|at| encode::bulk(&mut part, request.arg(at)));
+                transaction.queue_both(request.bytes, &part);
             }
+            (Share::Both, _) => transaction.queue_both(request.bytes, request.bytes),
+            _ => transaction.queue(share, request.bytes, request.blob, matches!(row.route, Route::Script(_))),
         }
         let queued = transaction.len();
         if let Some(client) = self.client(key) {
@@ -160,16 +159,21 @@ impl Core {
             // A node knows nothing of the cursors that Circlet gives; the first step of a scan needs none.
             Route::ScanKey if request.arg(2) == b"0" => self.share_of_keys(key, request, row),
             Route::Any | Route::Session(Session::Wait | Session::Waitaof | Session::Unwatch) => Some(Share::Node),
-            Route::All(_) | Route::Script(_) if self.links.len() == 1 => Some(Share::Node),
-            Route::All(_) | Route::Script(_) => {
+            // Whoever listens is no key, and known behind SUBSCRIBE.
+            Route::All(_) if row.name.starts_with("pubsub|") => Some(Share::Own),
+            Route::All(_) | Route::Script(_) | Route::Steps(Stepwise::SwapDb) if self.links.len() == 1 => {
+                Some(Share::Node)
+            }
+            Route::All(_) | Route::Script(_) | Route::Steps(Stepwise::SwapDb) => {
                 self.refuse(key, &Refusal::InTransaction(&row.name));
                 None
             }
             Route::Local(Local::Select) => Some(Share::Both),
             // So that the node's replies behind it are in that protocol.
-            Route::Local(Local::Hello) if matches!((request.args.len(), request.arg(1)), (2, b"2" | b"3")) => {
-                Some(Share::Both)
-            }
+            Route::Local(Local::Hello) if self.would_greet(key, request) => Some(Share::Both),
+            // So that the commands behind it are, or are not, tracked.
+            Route::Session(Session::Caching) if self.may_cache(key, request.arg(2)) => Some(Share::Both),
+            Route::Session(Session::Publish(kind)) => Some(self.share_of_message(key, request, kind)),
             // SCAN promises nothing about keys that change meanwhile, so behind the others is as good as between them.
             Route::Local(_)
             | Route::Session(_)
@@ -182,6 +186,15 @@ impl Core {
                 self.refuse_for(key, row, reason);
                 None
             }
+        }
+    }
+
+    /// A message goes where its channel lies, unless who hears it changes before it.
+    fn share_of_message(&mut self, key: ClientKey, request: Request<'_>, kind: Kind) -> Share {
+        let late = self.queueing(key).is_some_and(|transaction| transaction.changes_ears);
+        match request.args.get(1) {
+            Some(channel) if !late => Share::Message(kind, channel.start, channel.end),
+            _ => Share::Own,
         }
     }
 

@@ -127,8 +127,36 @@ fn a_transaction_tells_its_scripts_before_it_begins() {
     let sha = "7f923f79fe76194c868d7e1d0820de36700eb649";
     world.say(client, &format!("{multi}{eval}{}{exec}", command(&["EVALSHA", sha, "0"])));
     let told = command(&["SCRIPT", "LOAD", text]);
-    let node = (0..3).find(|node| world.asked(*node).starts_with(&told));
-    assert!(node.is_some());
+    let block = format!("{multi}{eval}{}{exec}", command(&["EVALSHA", sha, "0"]));
+    let node = (0..3).find(|node| world.asked(*node) == block).unwrap();
+    world.node_says(node, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:2\r\n:2\r\n");
+    let other = world.key((node + 1) % 3, 0);
+    let evalsha = command(&["EVALSHA", sha, "1", &other]);
+    world.say(client, &evalsha);
+    assert_eq!(world.asked((node + 1) % 3), format!("{told}{evalsha}"));
+}
+
+#[test]
+fn a_script_that_was_queued_and_never_run_is_not_known() {
+    let (mut world, client) = World::with_script();
+    let (key, watch) = (world.key(1, 0), command(&["WATCH", &world.key(1, 0)]));
+    let (multi, exec) = (command(&["MULTI"]), command(&["EXEC"]));
+    let (eval, evalsha) = (
+        command(&["EVAL", "return 2", "1", &key]),
+        command(&["EVALSHA", "7f923f79fe76194c868d7e1d0820de36700eb649", "1", &key]),
+    );
+    world.say(client, &format!("{multi}{eval}DISCARD\r\n{multi}{eval}GET\r\n{exec}{watch}"));
+    let id = world.leases(client)[0];
+    world.greet_all();
+    world.asked_on(id);
+    world.says_on(id, "+OK\r\n");
+    world.resume(client);
+    world.say(client, &format!("{multi}{eval}{exec}"));
+    world.says_on(id, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    world.resume(client);
+    world.heard(client);
+    world.say(client, &evalsha);
+    assert_eq!(world.asked(1), evalsha, "it is not told to the node");
 }
 
 #[test]
