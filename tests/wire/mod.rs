@@ -2,8 +2,8 @@
 
 mod acl;
 mod blocking;
-mod circlet;
 mod blocks;
+mod circlet;
 mod clients;
 mod cluster;
 mod commands;

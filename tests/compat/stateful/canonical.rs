@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use super::{connection::Connection, side::Side};
+use super::side::Side;
 
 /// The channels of the plays, those from a word too many included.
 const CHANNELS: [&str; 5] = ["{t}c", "{t}d", "{t}e", "__redis__:invalidate", "{t}a"];
@@ -10,7 +10,7 @@ const CHANNELS: [&str; 5] = ["{t}c", "{t}d", "{t}e", "__redis__:invalidate", "{t
 /// The frames of one stream. Ids of connections have become their numbers; lists of channels
 /// are in order, and so is what leaves several at once, and what comes for the patterns that one message fits.
 pub fn canonical(frames: &VecDeque<Vec<u8>>, side: &Side) -> Vec<Vec<u8>> {
-    let mut frames: Vec<Vec<u8>> = frames.iter().map(|frame| named(frame, &side.connections)).collect();
+    let mut frames: Vec<Vec<u8>> = frames.iter().map(|frame| named(frame, side)).collect();
     frames.iter_mut().for_each(sort_list);
     let mut at = 0;
     while at < frames.len() {
@@ -76,13 +76,15 @@ fn message(frame: &[u8]) -> Option<&[u8]> {
     (lines.len() > 5 && frame[lines[2]..].starts_with(b"pmessage\r\n")).then(|| &frame[lines[5]..])
 }
 
-/// The frame with `#1` for the id of connection 1.
-fn named(frame: &[u8], connections: &[Connection]) -> Vec<u8> {
+/// The frame with `#1` for the id of connection 1, and `#-1` for that of the second one that has left.
+fn named(frame: &[u8], side: &Side) -> Vec<u8> {
     let mut text = frame.to_vec();
-    for (at, connection) in connections.iter().enumerate() {
-        let (id, name) = (format!(":{}\r\n", connection.id), format!(":#{at}\r\n"));
+    let now = side.connections.iter().enumerate().map(|(at, connection)| (&connection.id, format!("#{at}")));
+    let former = side.former.iter().enumerate().map(|(at, id)| (id, format!("#-{at}")));
+    for (id, name) in now.chain(former) {
+        let (id, name) = (format!(":{id}\r\n"), format!(":{name}\r\n"));
         while let Some(place) = text.windows(id.len()).position(|part| part == id.as_bytes()) {
-            text.splice(place..place + id.len(), name.clone().into_bytes());
+            text.splice(place..place + id.len(), name.bytes());
         }
     }
     text

@@ -24,6 +24,8 @@ pub struct Connection {
     pub pushes: VecDeque<Vec<u8>>,
     /// Keys whose values the client must forget, not yet looked at; `None`: all keys.
     pub invalid: BTreeSet<Option<Vec<u8>>>,
+    /// Whether it was told that whoever is told of its keys is gone; not yet looked at.
+    pub broken: bool,
     /// Whether the other side has closed it.
     pub closed: bool,
 }
@@ -52,6 +54,7 @@ impl Connection {
             replies: VecDeque::new(),
             pushes: VecDeque::new(),
             invalid: BTreeSet::new(),
+            broken: false,
             closed: false,
         };
         (connection, sent, received)
@@ -97,6 +100,15 @@ impl Connection {
     fn push(&mut self, frame: Vec<u8>) {
         let value = Value::of(&frame);
         let words = value.list();
+        if words[0].text() == "tracking-redir-broken" {
+            self.broken = true;
+            return;
+        }
+        // The last word has the keys, also where they come as a message.
+        if words[0].text() == "tracking-redir-broken" {
+            self.broken = true;
+            return;
+        }
         // The last word has the keys, also where they come as a message.
         if words[0].text() != "invalidate" && words[1].text() != "__redis__:invalidate" {
             return self.pushes.push_back(frame);
@@ -112,6 +124,7 @@ impl Connection {
         self.replies.clear();
         self.pushes.clear();
         self.invalid.clear();
+        self.broken = false;
     }
 }
 
@@ -145,7 +158,7 @@ fn split(buf: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>, usize)> {
 
 /// Whether a frame came unasked: in RESP2 by its first word, which no data of the plays has.
 fn is_push(frame: &[u8]) -> bool {
-    let names: [&[u8]; 4] = [b"message", b"pmessage", b"smessage", b"invalidate"];
+    let names: [&[u8]; 5] = [b"message", b"pmessage", b"smessage", b"invalidate", b"tracking-redir-broken"];
     matches!(frame[0], b'*' | b'>')
         && frame
             .split(|&byte| byte == b'\n')

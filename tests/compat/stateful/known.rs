@@ -1,51 +1,71 @@
-//! The differences of `differences.txt` that concern a play: what they hold for is not sent.
+//! The differences of `differences.txt` that concern a play, and one more: what they hold for is not sent.
+//!
+//! In a transaction Circlet begins and ends to listen, or changes the protocol of messages, when the node's part has run. So
+//! messages that the node itself makes there (scripts, notifications of keys) are heard by whoever listened before, and
+//! nobody else; and so is what others send who waited for the node's part.
 
-use super::step::{self, Request, Word};
+use super::{
+    play::PROTOS,
+    side::State,
+    step::{self, Request, Word},
+};
 use crate::compat::differences::{Differences, Rule};
 
-/// What is not sent within transactions, where hardly anybody has a use for it.
-const ALONE: [&str; 14] = [
-    // Where replies change their protocol, or are taken away, Redis's own array is short of elements or mixed.
-    "hello",
-    "client|reply",
-    // Circlet carries these out behind what the node does, so that they concern nothing of the same transaction.
-    "client|tracking",
-    "subscribe",
-    "psubscribe",
-    "ssubscribe",
-    "unsubscribe",
-    "punsubscribe",
-    "sunsubscribe",
-    "publish",
-    "spublish",
-    "swapdb",
-    // Circlet knows a script from when it is queued, Redis from when it is run.
-    "eval",
-    "eval_ro",
+/// What begins or ends to listen.
+const LISTENING: [&str; 6] = ["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"];
+
+/// What no node has a part in, or what is carried out behind those.
+const OWN: [&str; 16] = [
+    "auth", "client|", "discard", "echo", "exec", "hello", "multi", "ping", "publish", "pubsub|", "quit", "reset",
+    "select", "spublish", "unwatch", "watch",
 ];
 
 /// The list.
 #[derive(Debug)]
-pub struct Known(Differences);
+pub struct Known {
+    differences: Differences,
+    /// Over several nodes.
+    several: bool,
+    /// Whether the transaction of a connection has begun or ended to listen.
+    listens: [bool; PROTOS.len()],
+}
 
 impl Known {
-    pub fn load() -> Self {
-        Self(Differences::load())
+    pub fn load(several: bool) -> Self {
+        Self { differences: Differences::load(), several, listens: [false; PROTOS.len()] }
     }
 
-    /// Takes out of a pipeline what Circlet answers in its own way; `queueing`: it begins within a transaction.
-    pub fn keep(&self, requests: &mut Vec<Request>, mut queueing: bool) {
+    /// Takes out of a pipeline what Circlet answers in its own way; `queueing`: it begins within a transaction; `states`:
+    /// what a plain server says of all connections.
+    pub fn keep(&mut self, connection: usize, requests: &mut Vec<Request>, mut queueing: bool, states: &[State]) {
+        let others = self.listens.iter().enumerate().any(|(at, listens)| *listens && at != connection);
+        if others && states[connection].blocked {
+            requests.clear();
+        } else if others && let Some(at) = requests.iter().position(may_wait) {
+            requests.truncate(at);
+        }
+        let listens = &mut self.listens[connection];
+        let somebody_waits = states.iter().any(|state| state.blocked);
+        let mut hears = states[connection].subscribed || states[connection].blocked;
         requests.retain(|request| {
             let (name, args) = name(request);
-            let keep = match self.0.rule(&name, &args) {
-                _ if queueing && ALONE.contains(&name.as_str()) => false,
-                // A node learns of the end of its subscriptions behind the reply: who publishes at once is told one
-                // receiver too many.
-                _ if name == "reset" => false,
+            *listens &= queueing;
+            hears |= LISTENING.contains(&name.as_str());
+            let listening = LISTENING.contains(&name.as_str()) || hears && name == "hello";
+            let own = listening || OWN.iter().any(|own| name == *own || own.ends_with('|') && name.starts_with(own));
+            let keep = match self.differences.rule(&name, &args) {
                 Rule::Refused | Rule::Own => false,
-                Rule::Outside => !queueing,
-                _ => true,
+                Rule::Outside if queueing && self.several => false,
+                // It concerns every node, too.
+                _ if queueing && self.several && name == "swapdb" => false,
+                // Of all, in the order of a hash table, and as several elements of one array.
+                _ if queueing && name.ends_with("unsubscribe") && args.is_empty() => false,
+                _ if queueing && listening && somebody_waits => false,
+                // It takes elements out of Redis's array, which nobody can read then.
+                _ if queueing && name == "client|reply" => false,
+                _ => !queueing || !*listens || own,
             };
+            *listens |= queueing && listening;
             match name.as_str() {
                 "multi" if args.is_empty() => queueing = true,
                 // Where it does not end one, more is left out than need be.
@@ -54,12 +74,15 @@ impl Known {
             }
             keep
         });
-        // What is watched when tracking begins is watched no more.
-        let tracks = |request: &Request| name(request).0 == "client|tracking";
-        for at in (0..requests.len()).rev().filter(|&at| tracks(&requests[at])).collect::<Vec<_>>() {
-            requests.insert(at, step::request("UNWATCH"));
-        }
+        *listens &= queueing;
     }
+}
+
+/// Whether a request may have to wait for another connection's.
+fn may_wait(request: &Request) -> bool {
+    let line = step::line(request).to_lowercase();
+    let name = line.split(' ').next().unwrap_or_default();
+    ["bl", "br", "bz", "wait"].iter().any(|start| name.starts_with(start)) || line.contains(" block ")
 }
 
 /// The name as the list writes it, and the words behind it.

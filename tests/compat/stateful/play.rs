@@ -1,12 +1,15 @@
 //! Plays steps on all sides at the same time and compares what each connection gets.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use super::{
+    caches::Caches,
     canonical::canonical,
-    connection::Connection,
     side::{Side, State},
-    step::{Step, line},
+    step::Step,
 };
 /// The protocols that the connections begin with.
 pub const PROTOS: [u8; 5] = [2, 3, 2, 3, 3];
@@ -41,35 +44,48 @@ pub fn play(
         side.begin(&PROTOS);
     }
     let mut view = View { states: plain.settle(None), closed: vec![false; PROTOS.len()] };
-    let (mut steps, mut by_key) = (Vec::new(), false);
+    let (mut steps, mut caches) = (Vec::new(), Caches::default());
     for _ in 0..count {
         let Some(step) = next(&view) else { return Told { steps, difference: None } };
         for side in std::iter::once(&mut *plain).chain(&mut *others) {
             side.act(&step);
         }
-        let tracks_reads = |line: String| line.contains("TRACKING ON") && !line.contains("BCAST");
-        by_key |= step.requests().iter().any(|request| tracks_reads(line(request)));
         let brief = step.is_brief().then(|| (step.connection(), patience));
+        let before = std::mem::replace(&mut view.states, plain.settle(brief));
+        caches.follow(&step, &before, &view.states);
         steps.push(step);
-        view.states = plain.settle(brief);
         view.closed = plain.connections.iter().map(|connection| connection.closed).collect();
-        let wrong = others.iter_mut().find_map(|other| differs(plain, other, by_key, patience));
+        let wrong = others.iter_mut().find_map(|other| differs(plain, other, &caches, patience));
         if wrong.is_some() {
             return Told { steps, difference: wrong };
         }
-        plain.connections.iter_mut().for_each(Connection::forget);
+        let changed = forget(plain, others, &mut caches);
+        caches.keep_reads(&changed);
     }
     let wrong = others.iter_mut().find_map(|other| (!other.same_data(plain)).then(|| other.name.clone()));
     Told { steps, difference: wrong.map(|name| format!("{name}: the data differ at the end")) }
 }
 
+/// Forgets what has come; gives the keys of which anybody was told.
+fn forget(plain: &mut Side, others: &mut [Side], caches: &mut Caches) -> BTreeSet<Option<Vec<u8>>> {
+    let mut changed = BTreeSet::new();
+    for side in std::iter::once(plain).chain(others) {
+        for (at, connection) in side.connections.iter_mut().enumerate() {
+            caches.told(at, &connection.invalid);
+            changed.append(&mut connection.invalid);
+            connection.forget();
+        }
+    }
+    changed
+}
+
 /// What is wrong at `other`, once there was time enough for everything that `plain` has.
-fn differs(plain: &mut Side, other: &mut Side, by_key: bool, patience: Duration) -> Option<String> {
+fn differs(plain: &mut Side, other: &mut Side, caches: &Caches, patience: Duration) -> Option<String> {
     let end = Instant::now() + patience;
     for at in 0..PROTOS.len() {
         loop {
             other.drain();
-            let difference = compare(plain, other, at, by_key);
+            let difference = compare(plain, other, at, caches);
             match difference {
                 None => break,
                 Some(Difference { late: true, .. }) if Instant::now() < end => {
@@ -90,7 +106,6 @@ fn differs(plain: &mut Side, other: &mut Side, by_key: bool, patience: Duration)
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    other.connections.iter_mut().for_each(Connection::forget);
     None
 }
 
@@ -100,7 +115,7 @@ struct Difference {
     late: bool,
 }
 
-fn compare(plain: &Side, other: &Side, at: usize, by_key: bool) -> Option<Difference> {
+fn compare(plain: &Side, other: &Side, at: usize, caches: &Caches) -> Option<Difference> {
     let (expected, got) = (&plain.connections[at], &other.connections[at]);
     let queues = [("reply", &expected.replies, &got.replies), ("push", &expected.pushes, &got.pushes)];
     for (what, expected, got) in queues {
@@ -120,12 +135,14 @@ fn compare(plain: &Side, other: &Side, at: usize, by_key: bool) -> Option<Differ
         }
     }
     // One invalidation too many costs a look-up; one that is missing costs the truth.
-    let missing = expected.invalid.iter().find(|key| !got.invalid.contains(key) && !got.invalid.contains(&None));
-    // Who tracks what it reads, and has read nothing yet, need not hear that all keys are gone.
-    let missing = missing.filter(|key| key.is_some() || !by_key);
-    if let Some(key) = missing {
+    let told = |key: &Option<Vec<u8>>| got.invalid.contains(key) || got.invalid.contains(&None);
+    let mut missing = expected.invalid.iter().filter(|key| !told(key) && caches.needs(at, key.as_deref()));
+    if let Some(key) = missing.next() {
         let key = key.as_ref().map(|key| String::from_utf8_lossy(key));
         return Some(Difference { text: format!("no invalidation of {key:?}"), late: true });
+    }
+    if expected.broken && !got.broken && caches.needs_to_know(at) {
+        return Some(Difference { text: "not told that nobody is told".to_owned(), late: true });
     }
     (expected.closed != got.closed).then(|| {
         let text = if expected.closed { "it is not closed" } else { "it is closed" };

@@ -20,9 +20,10 @@ pub struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    pub fn new(rng: &'a mut Rng) -> Self {
+    /// `several`: over several nodes, too.
+    pub fn new(rng: &'a mut Rng, several: bool) -> Self {
         let words = Words { rng, entry: 0, timeouts: Timeouts::None };
-        Self { words, known: Known::load(), behind: Behind::default() }
+        Self { words, known: Known::load(several), behind: Behind::default() }
     }
 
     /// The next step.
@@ -51,7 +52,7 @@ impl<'a> Script<'a> {
         };
         let mut requests = self.requests(state.queueing, state.subscribed && state.proto == 2);
         // What waits behind a blocking request may begin a transaction.
-        self.known.keep(&mut requests, state.queueing || state.blocked);
+        self.known.keep(connection, &mut requests, state.queueing || state.blocked, &view.states);
         let closes = |request: &Request| {
             ["QUIT", "CLIENT KILL", "CLIENT UNBLOCK"].iter().any(|name| line(request).starts_with(name))
         };
@@ -80,7 +81,7 @@ impl<'a> Script<'a> {
             // What ends the state that the connection is in.
             0..15 if queueing => vec!["EXEC".to_owned()],
             0..30 if listening => vec![words.ending()],
-            0..12 if !std::env::var("ONLY").is_ok_and(|o| !o.contains("t")) => words.block(),
+            0..12 => words.block(),
             12..40 => (0..words.rng.usize(2..=6)).map(|_| words.any()).collect(),
             _ => vec![words.any()],
         };
@@ -112,26 +113,7 @@ impl Words<'_> {
     }
 
     fn any(&mut self) -> String {
-        let only = std::env::var("ONLY").unwrap_or_default();
-        let allowed = |n: u8| {
-            only.is_empty()
-                || only.contains(
-                    ['d', 't', 'b', 'p', 's', 'c', 'z'][match n {
-                        0..30 => 0,
-                        30..52 => 1,
-                        52..68 => 2,
-                        68..84 => 3,
-                        84..91 => 4,
-                        91..97 => 5,
-                        _ => 6,
-                    }],
-                )
-        };
-        let mut chance = self.rng.u8(..100);
-        while !allowed(chance) {
-            chance = self.rng.u8(..100);
-        }
-        let line = match chance {
+        let line = match self.rng.u8(..100) {
             0..30 => self.data(),
             30..52 => self.transaction(),
             52..68 => self.blocking(),

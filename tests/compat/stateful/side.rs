@@ -19,6 +19,8 @@ pub struct Side {
     address: String,
     is_plain: bool,
     pub connections: Vec<Connection>,
+    /// Ids of those that have left, in the order in which they did.
+    pub former: Vec<String>,
     /// Asks the server itself; takes no part.
     control: Client,
     /// Ask what keeps the data.
@@ -31,10 +33,19 @@ pub struct Side {
 /// What a plain server says about one connection.
 #[derive(Clone, Debug, Default)]
 pub struct State {
+    pub tracking: Option<Tracked>,
     pub blocked: bool,
     pub queueing: bool,
     pub subscribed: bool,
     pub proto: u8,
+}
+
+/// CLIENT TRACKING of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    pub bcast: bool,
+    /// The connection that is told, if it is another one; `usize::MAX`: one that is gone.
+    pub told: Option<usize>,
 }
 
 impl Side {
@@ -45,7 +56,17 @@ impl Side {
         let is_plain = nodes.len() == 1 && nodes[0].address() == address;
         let nodes = nodes.iter().map(Redis::client).collect();
         let (name, address) = (name.to_owned(), address.to_owned());
-        Self { name, address, is_plain, connections: Vec::new(), control, nodes, sent: 0, received: 0 }
+        Self {
+            name,
+            address,
+            is_plain,
+            connections: Vec::new(),
+            former: Vec::new(),
+            control,
+            nodes,
+            sent: 0,
+            received: 0,
+        }
     }
 
     /// New connections, and nothing left of what was.
@@ -53,6 +74,7 @@ impl Side {
         let left: Vec<Connection> = self.connections.drain(..).collect();
         let ids: Vec<String> = left.iter().map(|connection| connection.id.clone()).collect();
         drop(left);
+        self.former.clear();
         self.wait_gone(&ids);
         if self.is_plain {
             self.count_anew();
@@ -73,6 +95,7 @@ impl Side {
         let left = std::mem::replace(&mut self.connections[at], fresh);
         let id = left.id.clone();
         drop(left);
+        self.former.push(id.clone());
         self.wait_gone(&[id]);
         if self.is_plain {
             self.count_anew();
@@ -178,8 +201,15 @@ impl Side {
             let start = format!("id={} ", connection.id);
             let Some(line) = list.lines().find(|line| line.starts_with(&start)) else { return State::default() };
             let value = |name: &str| line.split(' ').find_map(|part| part.strip_prefix(name)).unwrap_or("0");
+            let flags = value("flags=");
+            let redirection = value("redir=");
+            let is_told = |other: &Connection| other.id == redirection;
+            let told = || self.connections.iter().position(is_told).unwrap_or(usize::MAX);
             State {
-                blocked: value("flags=").contains('b'),
+                tracking: flags
+                    .contains('t')
+                    .then(|| Tracked { bcast: flags.contains('B'), told: (redirection != "0").then(told) }),
+                blocked: flags.contains('b'),
                 queueing: value("multi=") != "-1",
                 subscribed: ["sub=", "psub=", "ssub="].iter().any(|name| value(name) != "0"),
                 proto: value("resp=").parse().unwrap(),
