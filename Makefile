@@ -3,7 +3,10 @@
 # Passed on to the program: make run ARGS="--nodes 5 --port 7000"
 ARGS ?=
 
-.PHONY: help run test verify fix bench compare
+# Rust's name for a Linux without glibc on this processor.
+STATIC = $(shell uname -m)-unknown-linux-musl
+
+.PHONY: help run test verify fix bench compare static dist
 
 help: ## this list
 	@echo "make TARGET"
@@ -38,6 +41,18 @@ fix: ## rewrites: formatting, and lints that can be mended by machine
 bench: ## the micro benches
 	@.ci/need cargo cc
 	cargo bench --locked --bench '*'
+
+static: ## a binary for any Linux of this processor, without a library beside it: target/*-musl/release/circlet
+	@.ci/need cargo cc
+	@if command -v rustup >/dev/null; then rustup target add $(STATIC); fi
+	cargo build --release --locked --target $(STATIC)
+
+dist: static ## what a server needs, in target/dist/: static binary, completions, manual pages, systemd unit, conf
+	@set -e; binary=target/$(STATIC)/release/circlet; name=circlet-$$($$binary --version | cut -d' ' -f2)-$(STATIC); \
+	dir=target/dist/$$name; rm -rf $$dir; mkdir -p $$dir/completions; \
+	cp -r $$binary conf README.md LICENSE CHANGELOG.md $$dir; $$binary man --dir $$dir/man/man1; \
+	for shell in bash zsh fish; do $$binary completions $$shell >$$dir/completions/circlet.$$shell; done; \
+	tar -C target/dist -czf target/dist/$$name.tar.gz $$name; echo target/dist/$$name.tar.gz
 
 compare: ## Circlet beside other proxies over the same nodes; installs them
 	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3

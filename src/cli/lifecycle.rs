@@ -7,7 +7,7 @@ use std::{future::Future, time::Duration};
 use tokio::runtime;
 
 use super::{Exit, complain};
-use crate::control::{Running, Signals};
+use crate::control::{Running, Signals, notify};
 
 /// Time for name look-ups that nobody waits for any more.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
@@ -30,6 +30,7 @@ pub(super) fn block_on(work: impl Future<Output = Exit>) -> Exit {
 pub(super) async fn drain(mut running: Running, signals: &mut Signals, signal: &str, limit: Duration) -> Exit {
     let sessions = running.sessions();
     tracing::info!(%signal, clients = sessions, ?limit, "stopping: no new clients, what is in flight is answered");
+    notify::stopping(sessions, limit);
     // Not cancel-safe, and need not be: whoever loses is followed by the end of the process.
     tokio::select! {
         cut = running.drain(limit) => {

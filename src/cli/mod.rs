@@ -6,9 +6,11 @@
 
 mod bars;
 mod check;
+mod completions;
 mod dev;
 mod exit;
 mod lifecycle;
+mod man;
 mod remote;
 mod ring;
 mod serve;
@@ -38,6 +40,10 @@ enum Command {
     Ring(ring::Flags),
     /// Starts Redis nodes of its own and serves them: to try Circlet, and for development.
     Dev(dev::Flags),
+    /// Prints what makes a shell complete Circlet's subcommands and flags.
+    Completions(completions::Flags),
+    /// Prints the manual page, or writes all of them into a directory.
+    Man(man::Flags),
 }
 
 /// Flags of a Circlet over nodes that are there already: `serve` starts it, `check` looks at it.
@@ -109,6 +115,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command: Command::Check(flags) }) => check::run(flags),
         Ok(Cli { command: Command::Ring(flags) }) => ring::run(flags),
         Ok(Cli { command: Command::Dev(flags) }) => dev::run(flags),
+        Ok(Cli { command: Command::Completions(flags) }) => completions::run(&flags),
+        Ok(Cli { command: Command::Man(flags) }) => man::run(flags),
         Err(error) => {
             // Help and version come this way too, on standard output.
             let asked_for = !error.use_stderr();
@@ -121,6 +129,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 /// A message to the person at the terminal. If nobody reads it any more, nothing is to be done.
 fn complain(message: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "circlet: {message}");
+}
+
+/// Bytes to standard output, as they are.
+fn pour(bytes: &[u8]) {
+    let mut out = io::stdout();
+    // Whoever reads only the beginning (head) has what he wants.
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// A line on standard output.

@@ -10,7 +10,7 @@ use crate::{
         self, Note,
         twemproxy::{self, Import, Served},
     },
-    control::{self, Doors, Pool, Signals, file_limit, logging, plane},
+    control::{self, Doors, Pool, Signals, file_limit, logging, notify, plane},
 };
 
 const EXAMPLES: &str = "\
@@ -89,6 +89,8 @@ async fn serve(pools: Vec<Pool>, notes: Vec<Told>) -> Exit {
     let started = Doors::open(&pools).and_then(|doors| control::start(&pools, doors).map_err(|error| vec![error]));
     match started {
         Ok(running) => {
+            let (nodes, workers) = sizes(&pools);
+            notify::ready(&format!("serving {nodes} nodes with {workers} workers"));
             let signal = signals.next().await;
             lifecycle::drain(running, &mut signals, signal, config.drain_timeout).await
         }
@@ -102,12 +104,17 @@ async fn serve(pools: Vec<Pool>, notes: Vec<Told>) -> Exit {
 /// The first line of the log.
 fn starts(pools: &[Pool]) {
     let version = env!("CARGO_PKG_VERSION");
-    let workers: usize = pools.iter().map(|pool| pool.config.traffic.workers).sum();
-    let nodes: usize = pools.iter().map(|pool| pool.config.nodes.len()).sum();
+    let (nodes, workers) = sizes(pools);
     match pools.len() {
         1 => tracing::info!(%version, workers, nodes, "circlet starts"),
         pools => tracing::info!(%version, pools, workers, nodes, "circlet starts"),
     }
+}
+
+/// Nodes and workers of all pools.
+fn sizes(pools: &[Pool]) -> (usize, usize) {
+    let nodes = pools.iter().map(|pool| pool.config.nodes.len()).sum();
+    (nodes, pools.iter().map(|pool| pool.config.traffic.workers).sum())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod file_limit;
 pub mod listen;
 pub mod live;
 pub mod logging;
+pub mod notify;
 pub mod plane;
 pub mod probe;
 pub mod signals;

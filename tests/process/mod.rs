@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod packaging;
 mod ring;
 mod serve;
 mod signals;
