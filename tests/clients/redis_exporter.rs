@@ -50,6 +50,18 @@ fn it_scrapes_circlet_without_an_error() {
     has(&text, "redis_connected_clients ");
     has(&text, "redis_db_keys{db=\"db0\"} 1");
     assert!(text.contains("name=\"the-application\""), "{text}");
+    // Sums over the nodes where they are sums, Circlet's own where clients are meant.
+    let value = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .unwrap_or_else(|| panic!("no {name}"));
+        line.parse::<f64>().unwrap()
+    };
+    assert_eq!(value("redis_connected_clients"), 2.0, "the application and the exporter");
+    let used = value("redis_memory_used_bytes");
+    assert!((2e6..1e8).contains(&used), "of three nodes: {used}");
+    assert!(value("redis_commands_total{cmd=\"set\"}") >= 1.0 && value("redis_uptime_in_seconds") < 3_600.0);
 }
 
 #[test]
