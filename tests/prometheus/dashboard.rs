@@ -28,7 +28,8 @@ fn queries(dashboard: &Value) -> Vec<(String, String)> {
 
 /// A query as Grafana sends it.
 fn filled(query: &str) -> String {
-    let query = query.replace("$__rate_interval", RATE).replace("$job", "circlet").replace("$instance", ".*");
+    let query = query.replace("$__rate_interval", RATE).replace("$job", "circlet");
+    let query = query.replace("$instance", ".*").replace("$pool", ".*");
     assert!(!query.contains('$'), "{query}");
     query
 }
@@ -137,5 +138,5 @@ fn panels_have_titles_descriptions_and_places_of_their_own() {
         .iter()
         .filter_map(|variable| variable["name"].as_str())
         .collect();
-    assert_eq!(variables, ["datasource", "job", "instance"]);
+    assert_eq!(variables, ["datasource", "job", "instance", "pool"]);
 }
