@@ -135,6 +135,15 @@ fn pools_have_their_own_numbers_and_documents() {
 }
 
 #[test]
+fn the_page_shows_the_pool_that_is_chosen() {
+    let nodes = Redis::several(2);
+    let file = File::new(2);
+    let server = |index: usize, name: &str| vec![format!("{}:1 {name}-node", nodes[index].address())];
+    let circlet = file.serve(&file.text(&[("one", "", server(0, "one")), ("two", "", server(1, "two"))]), 2);
+    crate::page::open(&circlet, "pools", &[]).finish();
+}
+
+#[test]
 fn a_pool_whose_nodes_are_down_does_not_touch_the_other() {
     let (up, mut down) = (Redis::several(2), Redis::several(2));
     let file = File::new(2);

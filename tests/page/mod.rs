@@ -36,7 +36,7 @@ fn chromium() -> &'static str {
     found.unwrap_or_else(|| missing("chromium"))
 }
 
-fn open(circlet: &Circlet, scenario: &str, more: &[&str]) -> Program {
+pub(crate) fn open(circlet: &Circlet, scenario: &str, more: &[&str]) -> Program {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let own = tests.join(".venv/bin/node");
     let mut command = if own.exists() { Command::new(own) } else { Command::new("node") };

@@ -32,6 +32,18 @@ const row = (index) => `document.querySelectorAll("#node-rows tr")[${index}]`;
 const text = (selector) => `document.querySelector(${JSON.stringify(selector)}).textContent`;
 
 const scenarios = {
+  /** Several pools are links; the one that is chosen is shown, and the address says which. */
+  async pools(page) {
+    await open(page);
+    const shown = `${text("#pools [aria-current]")} + " " + ${text("#node-rows tr")}`;
+    assert.match(await page.get(shown), /^one .*one-node/);
+    assert.equal(await page.get(`document.querySelectorAll("#pools a").length`), 2);
+    await page.get(`document.querySelector("#pools a:last-child").click()`);
+    await page.until(`location.search === "?pool=two" && Number(document.body?.dataset.looks) >= 1`);
+    assert.match(await page.get(shown), /^two .*two-node/);
+    complainedOfNothing(page);
+  },
+
   /** It is drawn, goes on by itself, and shows a node that dies and comes back. */
   async lives(page) {
     await open(page);

@@ -399,6 +399,24 @@ function drawEvents(events) {
   if (!events.length) put(byId("event-rows"), "li", { class: "none" }, "nothing has happened");
 }
 
+// ---- pools ----
+
+// Which one is shown stands in the address, so that it can be kept and sent to others; without, it is the first.
+const pool = new URLSearchParams(location.search).get("pool");
+const ofPool = (path) => (pool == null ? path : `${path}?pool=${encodeURIComponent(pool)}`);
+
+function drawPools(names, shown) {
+  const state = JSON.stringify([names, shown]);
+  if (byId("pools").dataset.names === state) return;
+  byId("pools").dataset.names = state;
+  byId("pools").replaceChildren();
+  for (const name of names) {
+    const link = put(byId("pools"), "a", { href: `?pool=${encodeURIComponent(name)}` }, name);
+    if (name === shown) link.setAttribute("aria-current", "page");
+  }
+  byId("pools").hidden = names.length === 0;
+}
+
 // ---- the whole ----
 
 const STATES = { ready: "Ready", draining: "Draining", unready: "Not ready" };
@@ -406,6 +424,7 @@ const STATES = { ready: "Ready", draining: "Draining", unready: "Not ready" };
 function drawStatus(status) {
   const { sessions, errors, nodes } = status;
   byId("state").dataset.state = status.state;
+  drawPools(status.pools, status.pool);
   set(byId("state-text"), STATES[status.state] + (status.why && status.state !== "draining" ? `: ${status.why}` : ""));
   define(byId("facts"), [
     ["serves", status.listen.join(", ")],
@@ -430,7 +449,7 @@ function drawStatus(status) {
 }
 
 async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(ofPool(path), { cache: "no-store", signal: AbortSignal.timeout(10_000) });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
   return answer.json();
 }
