@@ -6,7 +6,8 @@
 //! ```
 //! No monitor anywhere: no cost, see `observe::Watch`. A worker shows at most [`RATE`] commands a second; above it shows every
 //! n-th and says in a line of its own how many it left out. As in Redis, commands of administrators are not shown, nor
-//! passwords, and a command is shown when it has passed every check; what EXEC runs in front of EXEC. Bounded by the rate, [`MAX_LINE`], and `hard_pushes` per monitor. Pure.
+//! passwords, and a command is shown when it has passed every check; what EXEC runs in front of EXEC.
+//! Bounded by the rate, [`MAX_LINE`], and `hard_pushes` per monitor. Pure.
 
 use std::{fmt::Write as _, time::Duration};
 
