@@ -148,6 +148,8 @@ pub(super) static ROWS: &[Row] = &[
         key: "latency.monitor_threshold",
         kind: Kind::TimeOrOff(|c| &mut c.traffic.slow.monitor_threshold, 1..=HOUR),
     },
+    Row { key: "keys.samples", kind: Kind::Count(|c| &mut c.traffic.keys.samples, 0..=100_000) },
+    Row { key: "keys.big", kind: Kind::Size(|c| &mut c.traffic.keys.big, 64 * KB..=1_024 * GB) },
 ];
 
 /// Options that can be changed while Circlet runs: what the workers read anew each time, and what is logged. Everything
@@ -182,6 +184,8 @@ const LIVE: &[&str] = &[
     "slowlog.slower_than",
     "slowlog.max_len",
     "latency.monitor_threshold",
+    "keys.samples",
+    "keys.big",
 ];
 
 /// How many options are said to be changeable.

@@ -135,6 +135,8 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("slowlog.slower_than", "500us", "\"500us\""),
         ("slowlog.max_len", "0", "0"),
         ("latency.monitor_threshold", "100ms", "\"100ms\""),
+        ("keys.samples", "0", "0"),
+        ("keys.big", "64KB", "\"64KB\""),
     ];
     // The two ways to give the password are shown by no row; tests of the whole configuration look at them.
     let keys: Vec<&str> = ROWS.iter().filter(|row| !row.is_secret()).map(|row| row.key).collect();

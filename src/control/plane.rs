@@ -23,7 +23,7 @@ use super::{
     probe::{self, Board, Known},
     start::{Pool, StartError},
     status::Status,
-    telemetry::{Limits, View},
+    telemetry::{KeyCounts, Limits, View},
 };
 use crate::{
     config::Config,
@@ -137,7 +137,7 @@ impl Plane {
     /// What a scrape looks at; `topology` is that of its fleet.
     #[must_use]
     pub fn view<'a>(&'a self, topology: &'a Topology) -> View<'a> {
-        let registry = self.fleet.registry();
+        let (registry, keys) = (self.fleet.registry(), self.fleet.journal().keys());
         View {
             pool: self.name(),
             topology,
@@ -148,6 +148,7 @@ impl Plane {
             refused: Refused::ALL.map(|why| registry.refused(why)),
             accept_failures: self.accept_failures.load(Relaxed),
             slow: self.fleet.journal().slow().seen(),
+            keys: KeyCounts { samples: keys.samples, big: keys.bigs },
             limits: Limits { sessions: registry.max_sessions() as u64, buffered: self.live.max_buffered() as u64 },
         }
     }

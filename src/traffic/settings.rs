@@ -47,6 +47,8 @@ pub struct Settings {
     pub pipe: PipeSettings,
     /// Which requests are slow.
     pub slow: SlowSettings,
+    /// Which keys are looked at.
+    pub keys: KeySettings,
     /// Bytes that all sessions and pipes of this process may hold together; past it the largest holder is closed.
     pub max_buffered: usize,
     /// Bytes of scripts that are remembered for EVALSHA.
@@ -142,6 +144,15 @@ pub struct SlowSettings {
     pub monitor_threshold: Option<Duration>,
 }
 
+/// How closely keys are looked at.
+#[derive(Clone, Debug)]
+pub struct KeySettings {
+    /// Requests per second and worker whose keys are counted; 0: none, and big values are not noted either.
+    pub samples: usize,
+    /// Values and replies of at least this many bytes are big; not below what is read at once.
+    pub big: usize,
+}
+
 /// What MGET, EXISTS, TOUCH, KEYS, SCAN and DBSIZE answer when a part of the nodes did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartialReads {
@@ -160,6 +171,7 @@ impl Default for Settings {
             session: SessionSettings::default(),
             pipe: PipeSettings::default(),
             slow: SlowSettings::default(),
+            keys: KeySettings::default(),
             max_buffered: 4 << 30,
             max_scripts: 16 << 20,
             requirepass: None,
@@ -191,6 +203,12 @@ impl Default for SessionSettings {
 impl Default for SlowSettings {
     fn default() -> Self {
         Self { slower_than: Some(Duration::from_millis(10)), max_len: 128, monitor_threshold: None }
+    }
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self { samples: 1_000, big: 1 << 20 }
     }
 }
 

@@ -82,6 +82,7 @@ fn ask(client: &mut Client, number: u32, stop: &AtomicBool) {
         let key = round.wrapping_mul(7_919).wrapping_add(number) % 5_000;
         client.ask(&format!("SET user:{key} {}", "x".repeat(100)));
         client.ask(&format!("GET user:{key}"));
+        client.ask("GET user:hot");
         if round % 50 == 0 {
             client.ask("DBSIZE");
             client.ask(&format!("LPUSH user:{key} v"));

@@ -56,6 +56,7 @@ const scenarios = {
     assert.equal(await page.get(`document.querySelectorAll("script").length`), 1);
     await page.until(`/[1-9]/.test(${text(".big")})`);
     await page.until(`[...document.querySelectorAll("#frequent code")].some((one) => one.textContent === "GET")`);
+    await page.until(`/user:hot/.test(document.querySelector("#hot").textContent)`);
     await page.until(`/MB|KB/.test(${row(0)}.textContent) && /7\\.|8\\.|9\\./.test(${row(0)}.lastChild.textContent)`);
     const curve = await page.get(`document.querySelector(".curve").getAttribute("d")`);
     await page.until(`document.querySelector(".curve").getAttribute("d") !== ${JSON.stringify(curve)}`);

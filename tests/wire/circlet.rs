@@ -54,3 +54,37 @@ fn it_is_told_in_a_transaction_too_and_needs_the_password() {
     assert_eq!(ring.get("distribution").unwrap().text(), "xxh3");
     assert_eq!(ring.get("nodes").unwrap().list().len(), 3);
 }
+
+#[test]
+fn hot_and_big_keys_of_all_workers_are_told() {
+    let cluster = Cluster::with(|plan| plan.set("keys.big=64KB"));
+    // Sessions are shared out over both workers.
+    let mut clients: Vec<_> = (0..4).map(|_| cluster.client()).collect();
+    let (hot, big) = (cluster.key_on(1, 0), cluster.key_on(2, 0));
+    let value = "x".repeat(300_000);
+    assert_eq!(clients[0].call(&["SET", &big, &value]), b"+OK\r\n");
+    until_true("both to be told", || {
+        for client in &mut clients {
+            client.ask(&format!("INCR {hot}"));
+            client.ask("GET other");
+            client.ask(&format!("GET {hot}"));
+        }
+        let told = clients[3].value("CIRCLET HOTKEYS COUNT 2");
+        let hottest = told.list();
+        let (text, float) = (
+            |name: &str| hottest.first().map(|key| key.get(name).unwrap().text()),
+            |text: String| text.parse::<f64>().unwrap(),
+        );
+        let bigs = clients[3].value("CIRCLET BIGKEYS");
+        text("key").as_ref() == Some(&hot)
+            && text("node").as_deref() == Some("n2")
+            && text("per_s").map(float) > Some(10.0)
+            && (0.5..0.8).contains(&text("share").map_or(0.0, float))
+            && bigs
+                .list()
+                .iter()
+                .any(|key| key.get("key").unwrap().text() == big && key.get("bytes").unwrap().number() >= 300_000)
+    });
+    assert!(cluster.circlet.metric("circlet_big_values_total") >= Some(1.0));
+    clients[0].expect("CONFIG SET circlet.keys.samples 0", "+OK\r\n");
+}

@@ -12,7 +12,11 @@ use super::{
 };
 use crate::traffic::{
     counters::{Closed, Published, PublishedNode},
-    observe::{census::Said, chronicle::Happening},
+    observe::{
+        census::Said,
+        chronicle::Happening,
+        keys::{Big, Hot},
+    },
     refusal,
     route::{NodeId, Scheme, Topology, ring::Hashing},
 };
@@ -23,6 +27,8 @@ const API: u32 = 1;
 const EVENTS: usize = 50;
 /// Commands that are shown, the most frequent ones and the slowest ones.
 const COMMANDS: usize = 8;
+/// Keys that are shown, the hottest and the biggest.
+const KEYS: usize = 8;
 /// Places at which the ring is looked at, so that it can be drawn.
 const SLICES: u32 = 360;
 
@@ -64,6 +70,7 @@ pub(super) fn status(status: &Status, pool: Option<&str>, pools: &[&str]) -> Val
         "bytes": { "in": now.bytes_in, "out": now.bytes_out, "buffered": sum(status, |worker| &worker.buffered) },
         "history": history(status),
         "commands": commands(status),
+        "keys": keys(status),
         "events": status.fleet.journal().chronicle().newest(EVENTS).map(event).collect::<Value>(),
     })
 }
@@ -136,6 +143,40 @@ fn doing(doing: &Doing) -> Value {
         "node_mean_us": maybe(doing.mean_us),
         "node_p99_us": maybe(doing.p99_us),
         "own_mean_us": maybe(doing.own_us),
+    })
+}
+
+/// Keys that are hot or big; bytes that are no text are escaped.
+fn keys(status: &Status) -> Value {
+    let (keys, topology) = (status.fleet.journal().keys(), status.topology());
+    let text = |key: &[u8]| match std::str::from_utf8(key) {
+        Ok(text) => text.to_owned(),
+        Err(_) => key.escape_ascii().to_string(),
+    };
+    let hot = |hot: &Hot| {
+        json!({
+            "key": text(&hot.key),
+            "per_s": tenths(keys.per_s(hot.count)),
+            "share": (keys.part(hot.count) * 1e4).round() / 1e4,
+            "too_high_by": tenths(keys.per_s(hot.error)),
+            "node": topology.name_of_owner(&hot.key),
+        })
+    };
+    let big = |big: &Big| {
+        json!({
+            "key": text(&big.key),
+            "bytes": big.bytes,
+            "command": big.command,
+            "seen": if big.written { "written" } else { "read" },
+            "at_ms": big.at_s * 1_000,
+            "node": topology.name_of_owner(&big.key),
+        })
+    };
+    json!({
+        "samples": keys.samples,
+        "big_values": keys.bigs,
+        "hot": keys.hottest(KEYS).into_iter().map(hot).collect::<Value>(),
+        "big": keys.biggest(KEYS).into_iter().map(big).collect::<Value>(),
     })
 }
 

@@ -52,8 +52,19 @@ pub struct View<'a> {
     pub accept_failures: u64,
     /// Slow requests so far.
     pub slow: u64,
+    /// What was looked at of keys.
+    pub keys: KeyCounts,
     /// How much there may be.
     pub limits: Limits,
+}
+
+/// What was looked at of keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyCounts {
+    /// Requests whose keys were counted.
+    pub samples: u64,
+    /// Big values.
+    pub big: u64,
 }
 
 /// Bounds that alerts compare with.

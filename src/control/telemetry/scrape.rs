@@ -42,6 +42,8 @@ pub(super) fn circlet(view: &View<'_>) {
     }
     counter!(ERRORS, "kind" => "node").absolute(total(view, |worker| &worker.node_errors));
     counter!(SLOW).absolute(view.slow);
+    counter!(KEY_SAMPLES).absolute(view.keys.samples);
+    counter!(BIG_VALUES).absolute(view.keys.big);
     counter!(BIG_REPLIES).absolute(total(view, |worker| &worker.big_replies));
     gauge!(BUFFERED).set(float(total(view, |worker| &worker.buffered)));
     gauge!(BUFFERED_LIMIT).set(float(view.limits.buffered));

@@ -87,6 +87,7 @@ fn view<'a>(topology: &'a Topology, workers: &'a [Arc<Published>]) -> View<'a> {
         refused: [2, 1],
         accept_failures: 4,
         slow: 3,
+        keys: KeyCounts::default(),
         limits: Limits { sessions: 10_000, buffered: 1 << 30 },
     }
 }

@@ -312,6 +312,7 @@ impl Core {
         self.bound_memory();
         self.counters.leased = self.leased() as u64;
         self.gauge_nodes();
+        self.pace_keys();
     }
 
     /// The nodes' gauges as they are now.
@@ -363,6 +364,7 @@ impl Core {
         self.pool.shrink();
         self.idle_partials.truncate(8);
         self.idle_aggregates.truncate(8);
+        self.sweep_keys();
     }
 
     /// Bytes that this worker may hold: what the others leave of `max_buffered`, and never less than its share, for

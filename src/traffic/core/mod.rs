@@ -17,6 +17,7 @@ mod dispatch;
 mod ears;
 mod faults;
 mod intercept;
+mod keys;
 mod lease;
 mod message;
 mod monitor;
@@ -166,6 +167,8 @@ pub struct Core {
     counters: Counters,
     /// What is looked at more closely.
     watch: observe::Watch,
+    /// Which keys are hot or big.
+    keys: keys::KeyWatch,
     /// What all workers measure of commands.
     journal: Arc<Journal>,
     /// Questions to all workers that are under way.
@@ -218,6 +221,7 @@ impl Core {
             pool: Pool::default(),
             counters: Counters::new(nodes),
             watch,
+            keys: keys::KeyWatch::default(),
             journal,
             polls: Vec::new(),
             paused: pause::Paused::default(),

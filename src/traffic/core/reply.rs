@@ -134,6 +134,8 @@ impl Core {
             }
             return true;
         }
+        self.reply_has_grown(id, end - start);
+        let pipe = &mut self.pipes[id.index()];
         let streamed = std::mem::take(&mut pipe.streaming);
         let mut whole = std::mem::take(&mut pipe.begun);
         if end - start < KEEP_FROM {
@@ -192,6 +194,7 @@ impl Core {
 
     /// Bytes `start..end` of `chunk` are the beginning or the middle of a reply.
     fn begin(&mut self, id: PipeId, chunk: &Chunk, start: usize, end: usize) {
+        self.reply_grows(id, end - start);
         let pipe = &mut self.pipes[id.index()];
         if end - start < KEEP_FROM {
             pipe.begun.push(&chunk[start..end]);

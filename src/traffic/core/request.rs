@@ -198,7 +198,14 @@ impl Core {
                     let bytes = &buf[at..at + len];
                     let blob = whole.filter(|_| len >= BLOB_FROM).map(|whole| whole.slice(at..at + len));
                     let request = Request { bytes, args: scanner.args(), blob: blob.as_ref() };
-                    (len, if request.args.is_empty() { Taken::Yes } else { self.request(key, request, &table) })
+                    let taken = if request.args.is_empty() { Taken::Yes } else { self.request(key, request, &table) };
+                    if self.counters.requests >= self.keys.next && taken == Taken::Yes {
+                        self.look_at_keys(request, &table);
+                    }
+                    if blob.is_some() && taken == Taken::Yes {
+                        self.look_at_large_request(request, &table);
+                    }
+                    (len, taken)
                 }
                 Ok(Scan::Inline { len, line }) => (len, self.inline_request(key, &buf[at..][line], &table)),
                 Err(error) => {

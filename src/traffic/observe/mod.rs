@@ -8,7 +8,7 @@
 //! ```
 //! [`tally`], [`histogram`]: calls, errors and times per command, owned by a worker. [`slow`], [`shown`]: slow requests and
 //! their arguments. [`error_code`]: what nodes' errors are about. [`events`], [`doctor`]: what LATENCY tells. [`chronicle`]:
-//! what has happened lately. [`census`]: what the nodes were found to be; both are written by the control plane. [`Journal`]:
+//! what has happened lately. [`census`]: what the nodes were found to be; both are written by the control plane. [`keys`]: which are hot or big. [`Journal`]:
 //! what all workers write and anybody
 //! reads; the only lock here, taken when a request was slow and once per tick, never on a usual request's way. Bounded by
 //! the number of commands, `slowlog.max_len` and 160 samples per event. Pure: time comes in as an argument.
@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod error_code;
 pub mod events;
 pub mod histogram;
+pub mod keys;
 pub mod shown;
 pub mod slow;
 pub mod tally;
@@ -30,6 +31,7 @@ pub use chronicle::Chronicle;
 pub use error_code::ErrorCode;
 pub use events::Events;
 pub use histogram::Histogram;
+pub use keys::Keys;
 pub use slow::{Slow, SlowLog};
 pub use tally::{Tallies, Tally};
 
@@ -46,6 +48,8 @@ pub struct Journal {
     events: Mutex<Events>,
     chronicle: Mutex<Chronicle>,
     census: Mutex<Census>,
+    /// What each worker saw of keys, at most a few seconds old.
+    keys: Vec<Mutex<Keys>>,
 }
 
 impl Journal {
@@ -59,6 +63,7 @@ impl Journal {
             events: Mutex::default(),
             chronicle: Mutex::default(),
             census: Mutex::default(),
+            keys: (0..workers).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -80,6 +85,21 @@ impl Journal {
     /// What the nodes were found to be.
     pub fn census(&self) -> MutexGuard<'_, Census> {
         lock(&self.census)
+    }
+
+    /// Publishes what a worker saw of keys. A reader that is just here makes it wait for the next time.
+    pub fn publish_keys(&self, worker: usize, seen: &Keys) {
+        if let Some(Ok(mut keys)) = self.keys.get(worker).map(Mutex::try_lock) {
+            keys.clone_from(seen);
+        }
+    }
+
+    /// What all workers saw of keys.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        let mut all = Keys::default();
+        self.keys.iter().for_each(|keys| all.add(&lock(keys)));
+        all
     }
 
     /// Publishes a worker's numbers; `table` names their rows. A reader that is just here makes it wait for the next tick.

@@ -27,7 +27,7 @@ pub use replay::Replay;
 
 use super::{
     client::ClientKey,
-    observe::tally::NO_ROW,
+    observe::{keys::Large, tally::NO_ROW},
     outbox::Outbox,
     resp::{Proto, reply::ReplyScanner},
     route::NodeId,
@@ -202,6 +202,10 @@ pub struct Pipe {
     pub begun: Outbox,
     /// A part of the reply under way was already handed on.
     pub streaming: bool,
+    /// Bytes of the reply under way that came with earlier reads.
+    pub reply_len: u64,
+    /// What it is about, once it is large.
+    pub large: Option<Box<Large>>,
     /// It is in the list of pipes with something to write.
     pub dirty: bool,
     /// Sessions that wait for room.
@@ -241,6 +245,8 @@ impl Pipe {
             scanner: ReplyScanner::new(),
             begun: Outbox::default(),
             streaming: false,
+            reply_len: 0,
+            large: None,
             dirty: false,
             waiting: Vec::new(),
             connected_us: 0,
@@ -284,6 +290,7 @@ impl Pipe {
         self.scripts = Told::default();
         self.scanner = ReplyScanner::new();
         self.streaming = false;
+        (self.reply_len, self.large) = (0, None);
         self.attempt = self.attempt.wrapping_add(1);
         (std::mem::take(&mut self.inflight), std::mem::take(&mut self.replay))
     }

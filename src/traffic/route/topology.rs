@@ -6,7 +6,7 @@
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
 use super::ring::Ring;
-use crate::traffic::settings::Password;
+use crate::traffic::{observe::keys::SHOWN, settings::Password};
 
 /// Index of a node in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,6 +162,13 @@ impl Topology {
     #[must_use]
     pub fn owner(&self, key: &[u8]) -> NodeId {
         self.ring.owner_of(key)
+    }
+
+    /// The name of the node of a key that was seen to pass; `None`: it was cut there, or any node may have it.
+    #[must_use]
+    pub fn name_of_owner(&self, key: &[u8]) -> Option<&str> {
+        let known = key.len() < SHOWN && !self.ring.is_random();
+        known.then(|| self.node(self.owner(key)).name.as_str())
     }
 
     /// Whether `key` may be on `node`: it is the owner, or keys are spread at random.

@@ -354,7 +354,7 @@ function fill(body, lines, empty) {
   if (!lines.length) put(put(body, "tr"), "td", { colspan: columns, class: "none" }, empty);
   for (const [name, ...values] of lines) {
     const line = put(body, "tr");
-    put(put(line, "th", { scope: "row" }), "code", {}, name.replace("|", " ").toUpperCase());
+    put(put(line, "th", { scope: "row" }), "code", {}, name);
     for (const value of values) put(line, "td", { class: value.hot ? "n hot" : "n" }, value.hot ?? value);
   }
 }
@@ -362,10 +362,10 @@ function fill(body, lines, empty) {
 function drawCommands({ frequent, slowest, window_s: seconds }) {
   set(byId("window"), seconds >= 55 ? "of the last minute" : `of the last ${Math.round(seconds)} s`);
   fill(byId("frequent"), frequent.map((one) => [
-    one.name, short(one.calls_per_s), one.errors_per_s > 0 ? { hot: short(one.errors_per_s) } : "0", micros(one.node_mean_us), micros(one.own_mean_us),
+    command(one.name), short(one.calls_per_s), one.errors_per_s > 0 ? { hot: short(one.errors_per_s) } : "0", micros(one.node_mean_us), micros(one.own_mean_us),
   ]), "none was given");
   fill(byId("slowest"), slowest.map((one) => [
-    one.name, micros(one.node_p99_us), micros(one.node_mean_us), short(one.calls_per_s),
+    command(one.name), micros(one.node_p99_us), micros(one.node_mean_us), short(one.calls_per_s),
   ]), "none went to a node");
 }
 
@@ -377,6 +377,14 @@ function define(list, pairs) {
     set(item.children[1], value);
   });
   while (list.children.length > pairs.length) list.lastChild.remove();
+}
+
+const command = (name) => name.replace("|", " ").toUpperCase();
+
+function drawKeys({ hot, big, samples }) {
+  const off = samples ? "none yet" : "none was looked at (keys.samples)";
+  fill(byId("hot"), hot.map((one) => [one.key, short(one.per_s), percent(one.share)]), off);
+  fill(byId("big"), big.map((one) => [one.key, bytes(one.bytes), command(one.command)]), "none passed (keys.big)");
 }
 
 const LOOK = { "node-down": "down", "node-up": "up", started: "up", stopping: "draining", refused: "down", closed: "down", admin: "down" };
@@ -443,6 +451,7 @@ function drawStatus(status) {
   set(byId("moving-text"), status.moving.state === "idle" ? "Idle: no keys are moving." : status.moving.state);
   for (const chart of CHARTS) drawChart(chart, status.history);
   drawCommands(status.commands);
+  drawKeys(status.keys);
   drawEvents(status.events);
   const down = nodes.all - nodes.up;
   document.title = down ? `▲ ${down} of ${nodes.all} nodes down – Circlet` : "Circlet";

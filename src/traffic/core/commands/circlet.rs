@@ -25,10 +25,14 @@ const MAX_KEY_BYTES: usize = 1 << 20;
 /// What CIRCLET HELP answers, in the form of Redis's HELP.
 const HELP: &[&str] = &[
     "CIRCLET <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "BIGKEYS [COUNT <count>]",
+    "    The keys with the largest values that have passed (default: 20).",
     "EVENTS [COUNT <count>]",
     "    What has happened lately, newest first (default: 20).",
     "HELP",
     "    Print this help.",
+    "HOTKEYS [COUNT <count>]",
+    "    The keys that are asked for most, of the last minutes (default: 20).",
     "NODES",
     "    The nodes: name, address, weight, share of the keys, state, why it is down, and what it says of itself.",
     "RING",
@@ -40,7 +44,9 @@ const HELP: &[&str] = &[
 impl Core {
     pub(super) fn local_circlet(&mut self, key: ClientKey, request: Request<'_>, which: Local) {
         match which {
+            Local::CircletBigkeys => self.circlet_bigkeys(key, request),
             Local::CircletEvents => self.circlet_events(key, request),
+            Local::CircletHotkeys => self.circlet_hotkeys(key, request),
             Local::CircletRing => self.circlet_ring(key),
             Local::CircletNodes => self.circlet_nodes(key),
             Local::CircletWhere => self.circlet_where(key, request),
@@ -116,21 +122,67 @@ impl Core {
         }
     }
 
+    /// The count of `[COUNT count]`; `None`: it is wrong, and the client was told so.
+    fn count_of(&mut self, key: ClientKey, request: Request<'_>) -> Option<usize> {
+        let wrong = match request.args.len() {
+            2 => return Some(SHOWN),
+            4 if request.arg(2).eq_ignore_ascii_case(b"COUNT") => match integer(request.arg(3)).map(usize::try_from) {
+                Some(Ok(count)) => return Some(count),
+                Some(Err(_)) => "ERR COUNT should be greater than or equal to 0",
+                None => NOT_AN_INTEGER,
+            },
+            _ => SYNTAX,
+        };
+        self.refuse(key, &Refusal::Redis(wrong));
+        None
+    }
+
+    /// `CIRCLET HOTKEYS [COUNT count]`
+    fn circlet_hotkeys(&mut self, key: ClientKey, request: Request<'_>) {
+        let Some(count) = self.count_of(key, request) else { return };
+        self.publish_keys();
+        let (seen, proto) = (self.journal.keys(), self.proto(key));
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        self.answer(key, |out| {
+            let hottest = seen.hottest(count);
+            encode::array_header(out, hottest.len());
+            for hot in hottest {
+                let mut fields = Fields::new(proto);
+                fields.bulk("key", &hot.key);
+                fields.double("per_s", tenths(seen.per_s(hot.count)));
+                fields.double("share", (seen.part(hot.count) * 1e4).round() / 1e4);
+                fields.double("too_high_by", tenths(seen.per_s(hot.error)));
+                fields.maybe("node", topology.name_of_owner(&hot.key));
+                fields.end(out);
+            }
+        });
+    }
+
+    /// `CIRCLET BIGKEYS [COUNT count]`
+    fn circlet_bigkeys(&mut self, key: ClientKey, request: Request<'_>) {
+        let Some(count) = self.count_of(key, request) else { return };
+        self.publish_keys();
+        let (seen, proto) = (self.journal.keys(), self.proto(key));
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        self.answer(key, |out| {
+            let biggest = seen.biggest(count);
+            encode::array_header(out, biggest.len());
+            for big in biggest {
+                let mut fields = Fields::new(proto);
+                fields.bulk("key", &big.key);
+                fields.number("bytes", big.bytes);
+                fields.text("command", &big.command);
+                fields.text("seen", if big.written { "written" } else { "read" });
+                fields.number("time", big.at_s);
+                fields.maybe("node", topology.name_of_owner(&big.key));
+                fields.end(out);
+            }
+        });
+    }
+
     /// `CIRCLET EVENTS [COUNT count]`
     fn circlet_events(&mut self, key: ClientKey, request: Request<'_>) {
-        let count = match request.args.len() {
-            2 => Some(SHOWN),
-            4 if request.arg(2).eq_ignore_ascii_case(b"COUNT") => {
-                let Some(count) = integer(request.arg(3)) else {
-                    return self.refuse(key, &Refusal::Redis(NOT_AN_INTEGER));
-                };
-                usize::try_from(count).ok()
-            }
-            _ => return self.refuse(key, &Refusal::Redis(SYNTAX)),
-        };
-        let Some(count) = count else {
-            return self.refuse(key, &Refusal::Redis("ERR COUNT should be greater than or equal to 0"));
-        };
+        let Some(count) = self.count_of(key, request) else { return };
         let (journal, proto) = (std::sync::Arc::clone(&self.journal), self.proto(key));
         self.answer(key, |out| {
             let chronicle = journal.chronicle();
@@ -169,6 +221,11 @@ impl Core {
             }
         });
     }
+}
+
+/// Rounded: what is estimated has no more places.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 /// What a node says of itself, as far as it was asked.
@@ -243,6 +300,13 @@ impl Fields {
 
     fn text(&mut self, name: &str, value: &str) {
         self.bulk(name, value.as_bytes());
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(name, value),
+            None => self.null(name),
+        }
     }
 
     fn number(&mut self, name: &str, value: u64) {

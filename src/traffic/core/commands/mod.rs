@@ -71,8 +71,10 @@ impl Core {
             | Local::AclLog
             | Local::AclUsers
             | Local::AclWhoAmI => self.acl(key, request, which, table),
-            Local::CircletEvents
+            Local::CircletBigkeys
+            | Local::CircletEvents
             | Local::CircletHelp
+            | Local::CircletHotkeys
             | Local::CircletNodes
             | Local::CircletRing
             | Local::CircletWhere => {

@@ -76,6 +76,99 @@ fn events_are_told_newest_first() {
 }
 
 #[test]
+fn keys_that_are_asked_for_most_are_told() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    let (hot, cold) = (world.key(1, 0), world.key(2, 0));
+    // The first tick begins.
+    for tick in 0..20 {
+        world.core.set_now(tick * 100_000);
+        world.core.tick();
+        for _ in 0..30 {
+            world.say(key, &(command(&["GET", &hot]) + &command(&["SET", &hot, "v"])));
+        }
+        world.say(key, &(command(&["MGET", &cold, &hot]) + &command(&["PING"])));
+    }
+    world.core.set_now(2_000_000);
+    world.core.sweep();
+    world.heard(key);
+    let other = world.client();
+    let told = told(&mut world, other, &["CIRCLET", "HOTKEYS"]);
+    assert_eq!((told[0].as_str(), told[1].as_str()), ("*2", "*10"));
+    assert_eq!(told[2..5], ["key".to_owned(), hot, "per_s".to_owned()]);
+    let per_s: f64 = told[5].parse().unwrap();
+    assert!((400.0..700.0).contains(&per_s), "{told:?}");
+    let share: f64 = told[7].parse().unwrap();
+    assert!(share > 0.95, "{told:?}");
+    assert_eq!((told[11].as_str(), told[14].as_str(), told[14] == cold), ("b", cold.as_str(), true));
+    world.core.keys.seen = crate::traffic::observe::Keys::default();
+    assert_eq!(super::circlet::told(&mut world, other, &["CIRCLET", "HOTKEYS", "COUNT", "1"]), ["*0"]);
+}
+
+#[test]
+fn with_no_samples_nothing_is_looked_at() {
+    let mut settings = settings();
+    settings.keys.samples = 0;
+    let mut world = World::new(settings);
+    let key = world.client();
+    world.core.tick();
+    for _ in 0..100 {
+        world.say(key, &command(&["GET", "k"]));
+    }
+    world.core.sweep();
+    let key = world.client();
+    assert_eq!(
+        (world.core.keys.seen.samples, told(&mut world, key, &["CIRCLET", "HOTKEYS"])),
+        (0, vec!["*0".to_owned()])
+    );
+}
+
+#[test]
+fn a_sudden_crowd_costs_no_more_than_twice_the_samples() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    world.core.tick();
+    let batch = command(&["PING"]).repeat(1_000);
+    for _ in 0..10 {
+        world.say(key, &batch);
+        world.heard(key);
+    }
+    assert!(world.core.keys.seen.samples <= 200, "{}", world.core.keys.seen.samples);
+    world.core.tick();
+    assert!(world.core.keys.next < u64::MAX);
+}
+
+#[test]
+fn big_values_are_told_with_their_key_written_or_read() {
+    let mut settings = settings();
+    settings.keys.big = 64 << 10;
+    let mut world = World::new(settings);
+    let key = world.client();
+    let value = "x".repeat(100_000);
+    let (one, other) = (world.key(0, 0), world.key(1, 0));
+    for part in command(&["HSET", &one, "field", &value]).as_bytes().chunks(16 << 10) {
+        world.say(key, std::str::from_utf8(part).unwrap());
+    }
+    world.asked(0);
+    world.node_says(0, ":1\r\n");
+    world.say(key, &format!("GET {other}\r\n"));
+    world.node_says(1, &format!("$200000\r\n{}\r\n", "y".repeat(200_000)));
+    world.heard(key);
+    let told = told(&mut world, key, &["CIRCLET", "BIGKEYS"]);
+    assert_eq!(told[0], "*2");
+    let bytes: u64 = told[5].trim_start_matches(':').parse().unwrap();
+    assert!((200_000..200_020).contains(&bytes), "{told:?}");
+    assert_eq!(
+        (told[3].as_str(), told[7].as_str(), told[9].as_str(), told[13].as_str()),
+        (other.as_str(), "get", "read", "b")
+    );
+    assert_eq!(
+        (told[16].as_str(), told[18].as_str(), told[20].as_str(), told[22].as_str()),
+        (one.as_str(), ":100000", "hset", "written")
+    );
+}
+
+#[test]
 fn where_tells_the_way_of_each_key() {
     let mut world = World::new(settings());
     let key = world.client();
@@ -109,6 +202,7 @@ fn what_is_wrong_is_refused_with_its_cure() {
         (&["CIRCLET"][..], "-ERR wrong number of arguments for 'circlet' command"),
         (&["CIRCLET", "WHERE"], "-ERR wrong number of arguments for 'circlet|where' command"),
         (&["CIRCLET", "RING", "x"], "-ERR wrong number of arguments for 'circlet|ring' command"),
+        (&["CIRCLET", "HOTKEYS", "COUNT"], "-ERR syntax error"),
         (&["CIRCLET", "EVENTS", "3"], "-ERR syntax error"),
         (&["CIRCLET", "EVENTS", "COUNT", "x"], "-ERR value is not an integer or out of range"),
         (&["CIRCLET", "EVENTS", "COUNT", "-1"], "-ERR COUNT should be greater than or equal to 0"),
