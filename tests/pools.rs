@@ -1,7 +1,7 @@
 //! All pools of a twemproxy file in one Circlet: each with its own ring, beside a real nutcracker over the same nodes; and what
 //! they have in common.
 
-use std::process::Command;
+use std::{os::unix::fs::PermissionsExt, process::Command};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -161,6 +161,22 @@ fn a_pool_whose_nodes_are_down_does_not_touch_the_other() {
     let (mut client, keys) = (file.client(0), keys());
     write(&mut client, &keys, "x");
     read(&mut client, &keys, "x", "beside a pool that is down");
+}
+
+#[test]
+fn unix_sockets_on_both_sides_have_the_permissions_of_the_file() {
+    let (file, sockets) = (File::new(1), Dir::new());
+    let (near, far) = (sockets.file("pool.sock"), sockets.file("node.sock"));
+    let nodes = [Redis::with(&["--unixsocket", &far.display().to_string()]), Redis::start()];
+    let unix = pool("local", &format!("{} 0600", near.display()), "", &[format!("{}:1 shard", far.display())]);
+    let circlet = file.serve(&(file.text(&[("tcp", "", plain(&nodes[1..]))]) + &unix), 2);
+    Client::connect(&format!("unix:{}", near.display())).expect("SET k v", "+OK\r\n");
+    nodes[0].client().expect("GET k", "$1\r\nv\r\n");
+    assert_eq!(file.client(0).value("DBSIZE").number(), 0);
+    let mode = std::fs::metadata(&near).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
+    drop(circlet);
+    assert!(!near.exists(), "the socket file is removed");
 }
 
 #[test]
