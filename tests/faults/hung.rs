@@ -1,12 +1,15 @@
 //! A node that keeps its connections and answers nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Cluster, resp, wait::until_true};
 
+/// To look whether something has come.
+const INSTANT: Duration = Duration::from_millis(1);
+
 fn with_short_timeout() -> Cluster {
     Cluster::with(|plan| {
-        plan.set("pipe.request_timeout=400ms").set("pipe.connect_timeout=400ms").set("pipe.backoff_max=300ms")
+        plan.set("pipe.request_timeout=2s").set("pipe.connect_timeout=400ms").set("pipe.backoff_max=300ms")
     })
 }
 
@@ -22,25 +25,20 @@ fn requests_to_a_hung_node_end_with_a_timeout_and_others_are_not_delayed() {
     cluster.nodes[0].pause();
     waiting.send(&resp::words(&format!("GET {hung}")));
     writing.send(&resp::words(&format!("SET {hung} new")));
-    // Others go on at their usual speed.
-    let mut slowest = Duration::ZERO;
+    // Others go on meanwhile: all of theirs is answered before the time of the first is over.
     for _ in 0..50 {
-        let start = Instant::now();
         client.expect(&format!("GET {fine}"), "$1\r\nv\r\n");
-        slowest = slowest.max(start.elapsed());
     }
-    assert!(slowest < Duration::from_millis(300), "{slowest:?}");
+    assert_eq!(waiting.whatever_comes(INSTANT), b"");
     let address = cluster.nodes[0].address();
-    let text = |outcome: &str| format!("-TIMEOUT node n1 ({address}): no reply within 400 ms; {outcome}\r\n");
+    let text = |outcome: &str| format!("-TIMEOUT node n1 ({address}): no reply within 2000 ms; {outcome}\r\n");
     let read = String::from_utf8(waiting.frame()).unwrap();
     assert_eq!(read, text("the command only reads, it is safe to send it again"));
     let write = String::from_utf8(writing.frame()).unwrap();
     assert_eq!(write, text("the command may or may not have been executed"));
     // Known to hang: refused at once.
     until_true("the node to be known as down", || waiting.ask(&format!("GET {hung}")).starts_with("-NODEDOWN node n1"));
-    let start = Instant::now();
-    assert!(client.ask(&format!("GET {hung}")).starts_with('-'));
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(client.ask(&format!("GET {hung}")).starts_with("-NODEDOWN node n1"));
     cluster.nodes[0].resume();
     // The late reply goes to nobody: each client gets what it asked for.
     until_true("the node to be used again", || !client.ask(&format!("GET {hung}")).starts_with('-'));
@@ -106,15 +104,14 @@ fn a_slow_command_holds_up_its_own_node_only() {
     let cluster = Cluster::start();
     let (slow, fine) = (cluster.key_on(0, 0), cluster.key_on(1, 0));
     let mut waiting = cluster.client();
-    let script = "local t=redis.call('TIME')[1]+0 local n=t while n<t+2 do n=redis.call('TIME')[1]+0 end return 'slow'";
+    let script = "local t=redis.call('TIME')[1]+0 local n=t while n<t+4 do n=redis.call('TIME')[1]+0 end return 'slow'";
     let mut request = Vec::new();
     resp::request(&mut request, &["EVAL", script, "1", &slow]);
     waiting.send(&request);
     let mut client = cluster.client();
     for _ in 0..20 {
-        let start = Instant::now();
         client.expect(&format!("GET {fine}"), "$-1\r\n");
-        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     }
+    assert_eq!(waiting.whatever_comes(INSTANT), b"", "the script still runs");
     assert_eq!(waiting.frame(), b"$4\r\nslow\r\n");
 }
