@@ -74,6 +74,15 @@ fn it_connects_again_after_a_restart() {
     play("reconnect");
 }
 
+/// Says that it is ready and waits for its end. Its own handler: a shell cannot have one where SIGINT was ignored before,
+/// as it is for what runs in the background.
+const SERVER: &str = "#!/usr/bin/env python3
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit())
+print('0:M * Ready to accept connections', flush=True)
+time.sleep(600)
+";
+
 /// They start a server, which is none here: Circlet listens already where it would. Their keys have no tags: one node.
 #[test]
 fn its_own_tests_pass() {
@@ -81,7 +90,7 @@ fn its_own_tests_pass() {
     let mut build = go(&dir, &["test", "-c"]);
     build.arg("github.com/gomodule/redigo/redis");
     Program::start(build).finish();
-    let server = dir.write("redis-server", "#!/bin/sh\necho '0:M * Ready to accept connections'\nexec sleep 600\n");
+    let server = dir.write("redis-server", SERVER);
     fs::set_permissions(&server, Permissions::from_mode(0o755)).unwrap();
     let nodes = Redis::several(1);
     let circlet = plan_over(&nodes).start();
