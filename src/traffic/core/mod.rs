@@ -6,8 +6,8 @@
 //!  feed_node(chunk) ───► replies ─► slots of sessions | parts of aggregates ─► dirty clients ┘ per wake-up
 //! ```
 //! [`Core`] is one worker's whole state; its methods stand in one file per idea: [`request`] (a session's bytes),
-//! [`dispatch`] (a planned request to pipes), [`commands`] (what Circlet does more about), [`reply`] (a node's bytes), [`faults`]
-//! (connections that fail, and time). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
+//! [`dispatch`] (a planned request to its pipe), [`parts`] (to several nodes), [`commands`] (what Circlet does more about),
+//! [`reply`] (a node's bytes), [`faults`] (connections that fail, and time). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
 //! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
 //! `faults` (closing). Pure.
 
@@ -22,6 +22,7 @@ mod lease;
 mod message;
 mod monitor;
 mod observe;
+mod parts;
 mod pause;
 mod poll;
 mod reply;
@@ -130,7 +131,7 @@ struct Scratch {
     inline_scanner: Scanner,
     text: Vec<u8>,
     keys: Vec<u32>,
-    cut: dispatch::Cut,
+    cut: parts::Cut,
     pipes: Vec<Result<PipeId, String>>,
 }
 

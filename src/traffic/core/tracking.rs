@@ -200,7 +200,7 @@ impl Core {
 
     /// Opens the connections of a BCAST session that are missing.
     fn open_ears(&mut self, key: ClientKey, late: bool) -> Result<(), (NodeId, NoLease)> {
-        for node in (0..self.links.len()).map(|index| NodeId(index as u16)) {
+        for node in self.nodes() {
             let has = |tracking: &Tracking| tracking.links.iter().any(|link| link.node == node);
             if self.client(key).and_then(|client| client.tracking()).is_none_or(has) {
                 continue;

@@ -95,7 +95,7 @@ impl Core {
             return Taken::Later;
         }
         let mut leases: Vec<(NodeId, Result<PipeId, String>)> = Vec::new();
-        for node in (0..self.links.len()).map(|index| NodeId(index as u16)) {
+        for node in self.nodes() {
             match self.lease(key, node) {
                 Ok(id) => leases.push((node, Ok(id))),
                 Err(NoLease::Down(why)) => leases.push((node, Err(why))),

@@ -18,7 +18,6 @@ use crate::traffic::{
     options::{OptionError, PREFIX},
     refusal::Refusal,
     resp::encode,
-    route::NodeId,
     settings::Settings,
 };
 
@@ -180,11 +179,6 @@ impl Core {
             self.registry.reset_stats();
         }
         taken
-    }
-
-    /// All nodes.
-    pub(in crate::traffic::core) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (0..self.links.len()).map(|index| NodeId(index as u16))
     }
 
     /// Whether a client is on this machine.

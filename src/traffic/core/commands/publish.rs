@@ -25,7 +25,10 @@ impl Core {
         let node = self.snapshot.topology.owner(channel);
         match self.registry.audience.correction(kind, channel, node) {
             0 => self.send_one(key, request, row, node),
-            by => self.send_counted(key, request, node, by),
+            by => {
+                let kind = merge::Kind::Published(by);
+                self.send_to(key, kind, false, node, |out| out.extend_from_slice(request.bytes))
+            }
         }
     }
 
