@@ -19,15 +19,9 @@ const NODES: usize = 3;
 
 fn core() -> Core {
     let names: Vec<String> = (0..NODES).map(|node| format!("node-{node}")).collect();
-    let node = |name: &String| Node {
-        name: name.clone(),
-        address: Address::Tcp { host: "127.0.0.1".into(), port: 1 },
-        weight: 1.0,
-        username: None,
-        password: None,
-    };
+    let node = |name: &String| Node::new(name.clone(), Address::Tcp { host: "127.0.0.1".into(), port: 1 });
     let ring = Ring::build(&names.iter().map(|name| (name.as_str(), 1.0)).collect::<Vec<_>>(), 8192).expect("a ring");
-    let topology = Arc::new(Topology { epoch: Epoch(1), nodes: names.iter().map(node).collect(), ring });
+    let topology = Arc::new(Topology::new(names.iter().map(node).collect(), ring, Epoch(1)));
     let snapshot = Snapshot { topology, table: Arc::new(Table::builtin()), facts: Facts::default() };
     let mut core = Core::new(Arc::new(Settings::default()), snapshot, Arc::default(), 0, 1);
     core.open_all();

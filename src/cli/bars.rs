@@ -42,13 +42,7 @@ mod tests {
 
     #[test]
     fn the_largest_share_has_the_longest_bar() {
-        let node = |name: &str, weight| Node {
-            name: name.to_owned(),
-            address: "127.0.0.1:7001".parse().unwrap(),
-            weight,
-            username: None,
-            password: None,
-        };
+        let node = |name: &str, weight| Node { weight, ..Node::new(name, "127.0.0.1:7001".parse().unwrap()) };
         let text = shares(&[node("a", 1.0), node("longer", 3.5), node("none", 1.0)], &[0.25, 0.75, 0.0]);
         let full = "█".repeat(30);
         let third = "█".repeat(10);

@@ -135,7 +135,8 @@ impl Fields {
             None => name(&address.to_string())
                 .map_err(|_| "this node's address is no name; add name = \"cache-a\"".to_owned())?,
         };
-        Ok(Node { name, address, weight: self.weight.unwrap_or(1.0), username: self.username, password })
+        let weight = self.weight.unwrap_or(1.0);
+        Ok(Node { weight, username: self.username, password, ..Node::new(name, address) })
     }
 }
 

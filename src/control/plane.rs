@@ -156,7 +156,7 @@ impl Plane {
 
 fn topology(config: &Config) -> Result<Topology, StartError> {
     let ring = config.ring().map_err(|error| StartError::Ring(error.to_string()))?;
-    Ok(Topology { epoch: Epoch(1), nodes: config.nodes.clone(), ring })
+    Ok(Topology::new(config.nodes.clone(), ring, Epoch(1)))
 }
 
 fn publisher(fleet: &Arc<Fleet>, topology: &Arc<Topology>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {

@@ -336,13 +336,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_node_and_what_became_of_the_command() {
-        let node = Node {
-            name: "cache-b".into(),
-            address: Address::Tcp { host: "127.0.0.1".into(), port: 7002 },
-            weight: 1.0,
-            username: None,
-            password: None,
-        };
+        let node = Node::new("cache-b", Address::Tcp { host: "127.0.0.1".into(), port: 7002 });
         assert_eq!(
             line(&Refusal::NodeDown(&node, "connection refused")),
             "-NODEDOWN node cache-b (127.0.0.1:7002): connection refused\r\n"

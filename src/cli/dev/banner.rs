@@ -51,16 +51,10 @@ mod tests {
 
     #[test]
     fn the_banner_tells_everything_needed_to_try_it() {
-        let node = |name: &str, port| Node {
-            name: name.to_owned(),
-            address: Address::Tcp { host: "127.0.0.1".to_owned(), port },
-            weight: 1.0,
-            username: None,
-            password: None,
-        };
+        let node = |name: &str, port| Node::new(name, Address::Tcp { host: "127.0.0.1".to_owned(), port });
         let nodes = vec![node("node-1", 20_001), node("node-2", 20_002)];
         let ring = Ring::build(&[("node-1", 1.0), ("node-2", 1.0)], 64).unwrap();
-        let topology = Topology { epoch: Epoch(1), nodes, ring };
+        let topology = Topology::new(nodes, ring, Epoch(1));
         let admin = Some("127.0.0.1:9180".parse().unwrap());
         let text = text(&Config::default(), &topology, admin, None);
         for part in [

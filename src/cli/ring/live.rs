@@ -77,13 +77,8 @@ fn read_ring(told: &Fields) -> Option<(Config, Vec<f64>)> {
 
 fn read_node(frame: OwnedFrame) -> Option<(Node, f64)> {
     let node = Fields::of(frame);
-    let read = Node {
-        name: node.text("name")?.to_owned(),
-        address: node.text("address")?.parse().ok()?,
-        weight: node.number("weight")?,
-        username: None,
-        password: None,
-    };
+    let read =
+        Node { weight: node.number("weight")?, ..Node::new(node.text("name")?, node.text("address")?.parse().ok()?) };
     Some((read, node.number("share")?))
 }
 

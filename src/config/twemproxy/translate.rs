@@ -168,7 +168,7 @@ impl Translation<'_> {
         let password = self.draft.config.traffic.requirepass.clone();
         for (Server { name, address, weight }, line) in self.pool.servers() {
             let (name, address, weight) = (name.clone(), address.clone(), f64::from(*weight));
-            self.draft.config.nodes.push(Node { name, address, weight, username: None, password: password.clone() });
+            self.draft.config.nodes.push(Node { weight, password: password.clone(), ..Node::new(name, address) });
             self.draft.node_places.push(Place::Line { file: self.file.to_owned(), line: *line });
         }
         if self.pool.servers().is_empty() {

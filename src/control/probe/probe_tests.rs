@@ -22,14 +22,9 @@ fn settings() -> PipeSettings {
 }
 
 fn topology(port: u16, password: Option<&str>) -> Arc<Topology> {
-    let node = Node {
-        name: "a".to_owned(),
-        address: Address::Tcp { host: "localhost".to_owned(), port },
-        weight: 1.0,
-        username: None,
-        password: password.map(Into::into),
-    };
-    Arc::new(Topology { epoch: Epoch(1), nodes: vec![node], ring: Ring::build(&[("a", 1.0)], 16).unwrap() })
+    let address = Address::Tcp { host: "localhost".to_owned(), port };
+    let node = Node { password: password.map(Into::into), ..Node::new("a", address) };
+    Arc::new(Topology::new(vec![node], Ring::build(&[("a", 1.0)], 16).unwrap(), Epoch(1)))
 }
 
 /// Answers each request by the first script line whose word it contains; other requests get an error.

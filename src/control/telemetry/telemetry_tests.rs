@@ -13,14 +13,8 @@ use crate::traffic::{
 
 fn topology(names: &[&str]) -> Topology {
     let weights: Vec<(&str, f64)> = names.iter().map(|name| (*name, 1.0)).collect();
-    let nodes = names.iter().map(|name| Node {
-        name: (*name).to_owned(),
-        address: Address::Unix("/run/x".into()),
-        weight: 1.0,
-        username: None,
-        password: None,
-    });
-    Topology { epoch: Epoch(1), nodes: nodes.collect(), ring: Ring::build(&weights, 64).unwrap() }
+    let nodes = names.iter().map(|name| Node::new(*name, Address::Unix("/run/x".into())));
+    Topology::new(nodes.collect(), Ring::build(&weights, 64).unwrap(), Epoch(1))
 }
 
 fn worker(fill: impl Fn(&mut Counters)) -> Arc<Published> {

@@ -35,16 +35,12 @@ fn settings() -> Settings {
 impl World {
     fn new(settings: Settings) -> Self {
         let names = ["a", "b", "c"];
-        let node = |(at, name): (usize, &&str)| Node {
-            name: (*name).to_owned(),
-            address: Address::Tcp { host: "127.0.0.1".into(), port: 7001 + at as u16 },
-            weight: 1.0,
-            username: None,
-            password: None,
+        let node = |(at, name): (usize, &&str)| {
+            Node::new(*name, Address::Tcp { host: "127.0.0.1".into(), port: 7001 + at as u16 })
         };
         let nodes: Vec<Node> = names.iter().enumerate().map(node).collect();
         let ring = Ring::build(&names.map(|name| (name, 1.0)), 512).unwrap();
-        let topology = Arc::new(Topology { epoch: Epoch(1), nodes, ring });
+        let topology = Arc::new(Topology::new(nodes, ring, Epoch(1)));
         let snapshot = Snapshot { topology, table: Arc::new(Table::builtin()), facts: Facts::default() };
         let mut core = Core::new(Arc::new(settings), snapshot, Arc::default(), 0, 7);
         core.open_all();

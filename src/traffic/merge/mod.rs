@@ -290,16 +290,10 @@ pub(super) mod fixture {
         let nodes: Vec<Node> = names
             .iter()
             .enumerate()
-            .map(|(at, name)| Node {
-                name: (*name).to_owned(),
-                address: Address::Tcp { host: "127.0.0.1".into(), port: 7001 + at as u16 },
-                weight: 1.0,
-                username: None,
-                password: None,
-            })
+            .map(|(at, name)| Node::new(*name, Address::Tcp { host: "127.0.0.1".into(), port: 7001 + at as u16 }))
             .collect();
         let ring = Ring::build(&names.iter().map(|name| (*name, 1.0)).collect::<Vec<_>>(), 160).unwrap();
-        Topology { epoch: Epoch(1), nodes, ring }
+        Topology::new(nodes, ring, Epoch(1))
     }
 
     /// An aggregate whose parts said `replies`; `Err`: Circlet's own refusal.

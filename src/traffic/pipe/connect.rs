@@ -235,13 +235,9 @@ mod tests {
     use super::*;
 
     fn node(username: Option<&str>, password: Option<&str>) -> Node {
-        Node {
-            name: "a".into(),
-            address: Address::Tcp { host: "127.0.0.1".into(), port: 1 },
-            weight: 1.0,
-            username: username.map(Into::into),
-            password: password.map(Into::into),
-        }
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 1 };
+        let (username, password) = (username.map(Into::into), password.map(Into::into));
+        Node { username, password, ..Node::new("a", address) }
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! look up. xxh3 is looked for first and inline, since it is the way of nearly every request.
 //!
 //! Names, weights and the scheme decide all; addresses and the order of the nodes never do (nutcracker sorts them too).
+//! A weight of exactly 0 is an empty slot: it has no keys, its name is not looked at, and the ring is the one without it; it
+//! only keeps the place of its [`NodeId`].
 //! Bounds: [`MAX_NODES`], [`MAX_POINTS`]. Pure, but for `random`, which is chance by its meaning.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -109,23 +111,23 @@ enum Spread {
     Xxh3(Circle),
     Ketama(Circle, Hashing),
     Modula(Slots, Hashing),
-    /// The number of nodes.
-    Random(u16),
+    /// The nodes that may have keys.
+    Random(Box<[u16]>),
 }
 
 impl Ring {
-    /// Circlet's own ring of `nodes`, each a name and a weight.
+    /// Circlet's own ring of `nodes`, each a name and a weight; 0: an empty slot.
     ///
     /// # Errors
-    /// When there is no node, a name stands twice, a weight gives no points, or there are too many of anything.
+    /// When there is no node with a weight, a name stands twice, a weight gives no points, or there are too many of anything.
     pub fn build(nodes: &[(&str, f64)], points_per_weight: u32) -> Result<Self, RingError> {
         Self::of(nodes, &Scheme::Xxh3 { points_per_weight })
     }
 
-    /// The ring of `nodes`, each a name and a weight, by `scheme`.
+    /// The ring of `nodes`, each a name and a weight, by `scheme`; 0: an empty slot.
     ///
     /// # Errors
-    /// When there is no node, a name stands twice, a weight is none, or there are too many of anything.
+    /// When there is no node with a weight, a name stands twice, a weight is none, or there are too many of anything.
     pub fn of(nodes: &[(&str, f64)], scheme: &Scheme) -> Result<Self, RingError> {
         let count = nodes.len();
         let (spread, shares) = match *scheme {
@@ -146,8 +148,10 @@ impl Ring {
                 (Spread::Modula(slots, hashing), shares)
             }
             Scheme::Random => {
-                Server::all(nodes)?;
-                (Spread::Random(count as u16), vec![1.0 / count as f64; count])
+                let servers = Server::all(nodes)?;
+                let mut shares = vec![0.0; count];
+                servers.iter().for_each(|server| shares[usize::from(server.node)] = 1.0 / servers.len() as f64);
+                (Spread::Random(servers.iter().map(|server| server.node).collect()), shares)
             }
         };
         Ok(Self { scheme: *scheme, spread, shares })
@@ -202,7 +206,7 @@ impl Ring {
             Spread::Xxh3(circle) => circle.owner(Circle::hash(key)),
             Spread::Ketama(circle, hashing) => circle.owner(u64::from(hashing.of(key)) << 32),
             Spread::Modula(slots, hashing) => slots.owner(hashing.of(key)),
-            Spread::Random(nodes) => NodeId(fastrand::u16(..nodes)),
+            Spread::Random(nodes) => NodeId(nodes[fastrand::usize(..nodes.len())]),
         }
     }
 
@@ -210,7 +214,10 @@ impl Ring {
     #[must_use]
     #[inline]
     pub fn may_own(&self, node: NodeId, key: &[u8]) -> bool {
-        self.is_random() || self.owner_of(key) == node
+        match &self.spread {
+            Spread::Random(nodes) => nodes.contains(&node.0),
+            _ => self.owner_of(key) == node,
+        }
     }
 
     /// Whether every key may be on every node: [`Scheme::Random`].
@@ -248,7 +255,7 @@ impl Ring {
         match &self.spread {
             Spread::Xxh3(circle) | Spread::Ketama(circle, _) => circle.memory(),
             Spread::Modula(slots, _) => slots.memory(),
-            Spread::Random(_) => 0,
+            Spread::Random(nodes) => size_of_val(&nodes[..]),
         }
     }
 }
@@ -274,20 +281,20 @@ struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// The nodes in nutcracker's order: shorter names first, then by bytes.
+    /// The nodes in nutcracker's order: shorter names first, then by bytes. Without empty slots.
     fn all(nodes: &[(&'a str, f64)]) -> Result<Vec<Self>, RingError> {
-        if nodes.is_empty() {
-            return Err(RingError::NoNodes);
-        }
         if nodes.len() > MAX_NODES {
             return Err(RingError::TooManyNodes(nodes.len()));
         }
         let mut servers = Vec::with_capacity(nodes.len());
-        for (node, &(name, weight)) in (0..).zip(nodes) {
+        for (node, &(name, weight)) in (0..).zip(nodes).filter(|(_, (_, weight))| *weight != 0.0) {
             if weight.fract() != 0.0 || weight < 1.0 || weight > f64::from(MAX_WEIGHT) {
                 return Err(RingError::Fraction { name: name.to_owned(), weight });
             }
             servers.push(Server { name, weight: weight as u32, node });
+        }
+        if servers.is_empty() {
+            return Err(RingError::NoNodes);
         }
         servers.sort_unstable_by_key(|server| (server.name.len(), server.name));
         match servers.windows(2).find(|pair| pair[0].name == pair[1].name) {

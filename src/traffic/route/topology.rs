@@ -1,7 +1,14 @@
 //! The immutable picture of nodes and ring against which every request is planned.
 //!
 //! The control plane builds a [`Topology`] and publishes it; a worker plans each request against exactly one.
-//! A node's place on the ring depends on its name, so its address may change. Pure.
+//! A node's place on the ring depends on its name, so its address may change.
+//!
+//! ```text
+//!  slot    0    1    2    3    4        nodes may come and go while Circlet runs: one that comes gets the next slot, one
+//!  node    a    b   (c)   d    c        that has left leaves its slot empty, until the process ends. So a NodeId means one
+//!  member  ●    ●    ○    ●    ●        node for ever, whatever is kept by it: pipes, counters, what is known of the node.
+//! ```
+//! Invariants: at least one member; the names of members are unique; who owns keys is a member. Pure.
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
@@ -128,8 +135,10 @@ impl FromStr for Address {
 /// One backend Redis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Its name; decides its place on the ring. Unique, not empty, no white space.
+    /// Its name; decides its place on the ring. Unique among the members, not empty, no white space.
     pub name: String,
+    /// The name that decides its place on the ring, if it is another one: of a node whose name a new server has taken over.
+    pub place: Option<String>,
     /// Where it listens.
     pub address: Address,
     /// Its share of the ring relative to the others'; above 0.
@@ -138,6 +147,24 @@ pub struct Node {
     pub username: Option<String>,
     /// Password of the node.
     pub password: Option<Password>,
+    /// Whether it takes part: it has keys by the ring, or by that of a change that is under way. One that does not is never
+    /// sent anything.
+    pub member: bool,
+}
+
+impl Node {
+    /// A node of the usual weight that takes part, without a password.
+    #[must_use]
+    pub fn new(name: impl Into<String>, address: Address) -> Self {
+        let name = name.into();
+        Self { name, place: None, address, weight: 1.0, username: None, password: None, member: true }
+    }
+
+    /// The name that decides its place on the ring.
+    #[must_use]
+    pub fn ring_name(&self) -> &str {
+        self.place.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// Nodes and ring of one epoch.
@@ -145,13 +172,35 @@ pub struct Node {
 pub struct Topology {
     /// Number of this topology.
     pub epoch: Epoch,
-    /// The nodes, addressed by [`NodeId`].
+    /// All slots, addressed by [`NodeId`]; who only wants those that take part takes [`Topology::members`].
     pub nodes: Vec<Node>,
     /// Which node owns which part of the hash space.
     pub ring: Ring,
+    /// The nodes that take part, ascending.
+    members: Box<[NodeId]>,
 }
 
 impl Topology {
+    /// The picture of `nodes`, over which `ring` was made slot for slot.
+    #[must_use]
+    pub fn new(nodes: Vec<Node>, ring: Ring, epoch: Epoch) -> Self {
+        debug_assert_eq!(nodes.len(), ring.shares().len());
+        let members = (0..).zip(&nodes).filter(|(_, node)| node.member).map(|(index, _)| NodeId(index)).collect();
+        Self { epoch, nodes, ring, members }
+    }
+
+    /// The nodes that take part, ascending; at least one.
+    #[must_use]
+    pub fn members(&self) -> &[NodeId] {
+        &self.members
+    }
+
+    /// Whether the node takes part.
+    #[must_use]
+    pub fn is_member(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| node.member)
+    }
+
     /// The node of `id`.
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
@@ -177,17 +226,35 @@ impl Topology {
         self.ring.may_own(node, key)
     }
 
-    /// The node called `name`.
+    /// The member called `name`.
     #[must_use]
     pub fn by_name(&self, name: &[u8]) -> Option<NodeId> {
-        let index = self.nodes.iter().position(|node| node.name.as_bytes() == name)?;
-        u16::try_from(index).ok().map(NodeId)
+        self.members.iter().copied().find(|id| self.node(*id).name.as_bytes() == name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_left_keeps_its_slot_and_frees_its_name() {
+        let address = |port: u16| Address::Tcp { host: "127.0.0.1".into(), port };
+        let gone = Node { member: false, ..Node::new("b", address(2)) };
+        let old = Node { place: Some("c".into()), ..Node::new("c.old", address(4)) };
+        let nodes = vec![Node::new("a", address(1)), gone, Node::new("b", address(3)), old, Node::new("c", address(5))];
+        let weights: Vec<(&str, f64)> =
+            nodes.iter().zip([1.0, 0.0, 1.0, 1.0, 0.0]).map(|(node, weight)| (node.ring_name(), weight)).collect();
+        let ring = Ring::build(&weights, 64).unwrap();
+        let topology = Topology::new(nodes, ring, Epoch(2));
+        assert_eq!(topology.members(), [0, 2, 3, 4].map(NodeId));
+        assert_eq!(
+            [&b"a"[..], b"b", b"c", b"c.old"].map(|name| topology.by_name(name)),
+            [0, 2, 4, 3].map(|id| Some(NodeId(id)))
+        );
+        assert!(!topology.is_member(NodeId(1)) && !topology.is_member(NodeId(9)) && topology.is_member(NodeId(4)));
+        assert_eq!(topology.ring.shares()[1], 0.0);
+    }
 
     #[test]
     fn addresses_are_read_and_written_back() {

@@ -144,6 +144,6 @@ mod tests {
 
     fn node(name: &str) -> Node {
         let address = Address::Tcp { host: "127.0.0.1".to_owned(), port: 7001 };
-        Node { name: name.to_owned(), address, weight: 1.0, username: None, password: None }
+        Node::new(name, address)
     }
 }

@@ -15,7 +15,7 @@ fn over(scheme: &Scheme) -> World {
     let mut world = World::new(settings());
     let nodes = world.core.snapshot.topology.nodes.clone();
     let ring = Ring::of(&[("a", 1.0), ("b", 1.0), ("c", 1.0)], scheme).unwrap();
-    world.core.snapshot.topology = Arc::new(Topology { epoch: Epoch(7), nodes, ring });
+    world.core.snapshot.topology = Arc::new(Topology::new(nodes, ring, Epoch(7)));
     world
 }
 

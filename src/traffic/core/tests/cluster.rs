@@ -46,7 +46,7 @@ fn the_id_is_that_of_the_nodes_and_the_announced_address() {
     nodes[2].name = "d".into();
     let names: Vec<(&str, f64)> = nodes.iter().map(|node| (node.name.as_str(), 1.0)).collect();
     let ring = Ring::build(&names, 512).unwrap();
-    other.core.snapshot.topology = Arc::new(Topology { epoch: Epoch(2), nodes, ring });
+    other.core.snapshot.topology = Arc::new(Topology::new(nodes, ring, Epoch(2)));
     assert_ne!(mine, ask(&mut other, "127.0.0.1:6380", "CLUSTER MYID"));
     assert!(ask(&mut other, "127.0.0.1:6380", "CLUSTER INFO").contains("cluster_my_epoch:2\r\n"));
 }

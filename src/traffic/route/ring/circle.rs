@@ -77,10 +77,11 @@ struct Index {
 struct Line([u32; LINE]);
 
 impl Circle {
-    /// Builds Circlet's own circle of `nodes`, each a name and a weight; `points_per_weight` points make up a weight of 1.
+    /// Builds Circlet's own circle of `nodes`, each a name and a weight; `points_per_weight` points make up a weight of 1. A
+    /// weight of exactly 0 is an empty slot.
     ///
     /// # Errors
-    /// When there is no node, a name stands twice, a weight gives no points, or there are too many of anything.
+    /// When there is no node with a weight, a name stands twice, a weight gives no points, or there are too many of anything.
     pub fn build(nodes: &[(&str, f64)], points_per_weight: u32) -> Result<Self, RingError> {
         let points = build::sorted_points(nodes, points_per_weight)?;
         let (starts, owners) = build::arcs_of(&points);

@@ -113,6 +113,36 @@ fn random_reaches_every_node_and_any_node_may_have_a_key() {
 }
 
 #[test]
+fn an_empty_slot_only_keeps_its_place() {
+    let (nodes, slots) = (
+        [("aa", 1.0), ("b", 3.0), ("c", 2.0)],
+        // Empty ones first, last, in between; with the name of another, of each other, and one of their own.
+        [("b", 0.0), ("aa", 1.0), ("gone", 0.0), ("b", 3.0), ("b", 0.0), ("c", 2.0), ("", -0.0)],
+    );
+    let filled = [1, 3, 5];
+    for scheme in [
+        Scheme::Xxh3 { points_per_weight: 300 },
+        scheme("murmur", "ketama", "-"),
+        scheme("md5", "ketama", "{}"),
+        scheme("crc16", "modula", "-"),
+    ] {
+        let (ring, with) = (Ring::of(&nodes, &scheme).unwrap(), Ring::of(&slots, &scheme).unwrap());
+        for number in 0..5_000 {
+            let key = format!("user:{{{number}}}");
+            let (owner, same) = (ring.owner_of(key.as_bytes()), with.owner_of(key.as_bytes()));
+            assert_eq!(filled[owner.index()], same.index(), "{scheme:?} {key}");
+        }
+        let mut shares = vec![0.0; slots.len()];
+        filled.iter().zip(ring.shares()).for_each(|(&slot, &share)| shares[slot] = share);
+        assert_eq!(with.shares(), shares, "{scheme:?}");
+    }
+    let random = Ring::of(&slots, &Scheme::Random).unwrap();
+    assert!((0..1_000).all(|_| filled.contains(&random.owner_of(b"k").index())));
+    assert_eq!(random.shares().iter().filter(|share| **share == 1.0 / 3.0).count(), 3);
+    assert!(random.may_own(NodeId(3), b"k") && !random.may_own(NodeId(4), b"k"));
+}
+
+#[test]
 fn a_look_up_in_two_halves_finds_the_same_node() {
     let nodes = [("a", 1.0), ("b", 2.0), ("c", 3.0)];
     for scheme in
@@ -133,7 +163,8 @@ fn mistakes_name_their_cure() {
     for (nodes, cure) in [
         (vec![], "give at least one"),
         (vec![("a", 1.0), ("b", 1.0), ("a", 2.0)], "two nodes are called 'a'"),
-        (vec![("a", 0.0)], "weight 0 of node 'a' is no whole number"),
+        (vec![("a", 0.0), ("b", 0.0)], "give at least one"),
+        (vec![("a", 0.5)], "weight 0.5 of node 'a' is no whole number"),
         (vec![("a", 1.5)], "use 1 to 2147483647"),
         (vec![("a", f64::NAN)], "weight NaN"),
         (vec![("a", 3e9)], "weight 3000000000"),

@@ -23,24 +23,25 @@ const MAX_LINE_BITS: u32 = 17;
 pub(super) struct Points {
     /// Ascending.
     pub(super) sorted: Vec<u64>,
-    /// The node behind each rank.
+    /// The node behind each rank; empty slots have none.
     pub(super) by_name: Vec<u16>,
 }
 
-/// Throws every node's points.
+/// Throws every node's points; an empty slot (a weight of exactly 0) has none, and its name counts for nothing.
 pub(super) fn sorted_points(nodes: &[(&str, f64)], points_per_weight: u32) -> Result<Points, RingError> {
-    if nodes.is_empty() {
-        return Err(RingError::NoNodes);
-    }
     if nodes.len() > MAX_NODES {
         return Err(RingError::TooManyNodes(nodes.len()));
     }
-    let mut by_name: Vec<u16> = (0..nodes.len() as u16).collect();
+    let mut by_name: Vec<u16> = (0..nodes.len() as u16).filter(|&index| nodes[usize::from(index)].1 != 0.0).collect();
+    if by_name.is_empty() {
+        return Err(RingError::NoNodes);
+    }
     by_name.sort_unstable_by_key(|&index| nodes[usize::from(index)].0);
 
     let mut total = 0_u64;
-    for (name, weight) in nodes {
-        total = total.saturating_add(points_of(name, *weight, points_per_weight)?);
+    for &index in &by_name {
+        let (name, weight) = nodes[usize::from(index)];
+        total = total.saturating_add(points_of(name, weight, points_per_weight)?);
     }
     if total > MAX_POINTS {
         return Err(RingError::TooManyPoints(total));

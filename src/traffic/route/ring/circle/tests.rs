@@ -270,7 +270,7 @@ fn mistakes_name_their_cure() {
         (vec![], 1, "give at least one"),
         (vec![("a", 1.0)], 0, "use at least 1"),
         (vec![("a", 1.0), ("a", 2.0)], 1, "two nodes are called 'a'"),
-        (vec![("a", 0.0)], 1, "weight 0 of node 'a'"),
+        (vec![("a", 0.0)], 1, "give at least one"),
         (vec![("a", -1.0)], 1, "use 1 for a normal node"),
         (vec![("a", f64::NAN)], 1, "weight NaN"),
         (vec![("a", f64::INFINITY)], 1, "weight inf"),
