@@ -84,13 +84,8 @@ impl Plane {
         let status =
             Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(draining)));
         let pipe_settings = Arc::clone(&live);
-        let probe = probe::run(
-            Arc::clone(&topology),
-            Arc::new(move || pipe_settings.pipe()),
-            board,
-            known,
-            publisher(&fleet, &topology),
-        );
+        let probe =
+            probe::run(Arc::clone(&topology), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
         background.spawn(probe.instrument(span.clone()));
         let accept_failures = Arc::default();
         Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, span })
@@ -159,7 +154,7 @@ fn topology(config: &Config) -> Result<Topology, StartError> {
     Ok(Topology::new(config.nodes.clone(), ring, Epoch(1)))
 }
 
-fn publisher(fleet: &Arc<Fleet>, topology: &Arc<Topology>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {
-    let (fleet, topology) = (Arc::clone(fleet), Arc::clone(topology));
-    move |table, facts| fleet.publish(&Snapshot { topology: Arc::clone(&topology), table, facts })
+fn publisher(fleet: &Arc<Fleet>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {
+    let fleet = Arc::clone(fleet);
+    move |table, facts| fleet.publish_facts(table, facts)
 }

@@ -46,7 +46,7 @@ use super::{
     pipe::{Pipe, PipeId, chunk::Pool},
     pubsub::Topics,
     resp::{Proto, request::Scanner},
-    route::{NodeId, Topology},
+    route::{Epoch, NodeId, Topology},
     scripts::{Scripts, Seen},
     settings::Settings,
 };
@@ -96,6 +96,8 @@ pub enum Todo {
     Close(ClientKey),
     /// Tell the worker with this index.
     Tell(usize, Message),
+    /// Tell that this worker plans with the topology of this epoch, and nothing hangs on one before it.
+    Acknowledge(Epoch),
     /// Log that a node can be used again.
     NodeUp(NodeId),
     /// Log that a node cannot be used, and why.
@@ -270,7 +272,11 @@ impl Core {
     /// Plans from now on with `snapshot`. Its nodes must be the same ones, in the same order.
     pub fn publish(&mut self, snapshot: Snapshot) {
         debug_assert_eq!(snapshot.topology.nodes.len(), self.links.len());
-        self.snapshot = snapshot;
+        let before = std::mem::replace(&mut self.snapshot, snapshot);
+        let epoch = self.snapshot.topology.epoch;
+        if before.topology.epoch != epoch {
+            self.todo.push(Todo::Acknowledge(epoch));
+        }
     }
 
     /// What this worker plans with.

@@ -2,7 +2,6 @@
 
 use tokio::sync::mpsc;
 
-use super::Snapshot;
 use crate::traffic::core::Message;
 
 /// Letters that may wait; they wait only while the worker is busy with one wake-up.
@@ -27,8 +26,6 @@ pub enum Letter {
         /// The listener's address.
         local: String,
     },
-    /// Plan with this from now on.
-    Snapshot(Box<Snapshot>),
     /// What another worker says.
     Message(Message),
     /// End every session when it is answered.
@@ -41,7 +38,7 @@ impl Letter {
     pub(super) fn into_stream(self) -> Option<Stream> {
         match self {
             Self::Client { stream, .. } => Some(stream),
-            Self::Snapshot(_) | Self::Message(_) | Self::Drain | Self::Stop => None,
+            Self::Message(_) | Self::Drain | Self::Stop => None,
         }
     }
 }

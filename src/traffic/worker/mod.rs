@@ -2,11 +2,16 @@
 //!
 //! ```text
 //!  accept ── hand_over ──►┐                 ┌► thread 0: runtime ─ shell ─ core
-//!  control ── publish ────┤ bounded mailbox ┤
-//!  drain, CLIENT KILL ────┘                 └► thread 1: …
+//!  drain, CLIENT KILL ────┤ bounded mailbox ┤
+//!                         └─────────────────┴► thread 1: …
+//!  control ── publish ────► newest snapshot ──► every thread ── acknowledged epoch ──► barrier
 //! ```
-//! [`Fleet`] starts the threads and sends them letters; a worker answers only through its [`Published`] numbers. A new
-//! session goes to the worker with the fewest. [`shell`] moves bytes between sockets and the [core](super::core). Io.
+//! [`Fleet`] starts the threads and sends them letters; a worker answers only through its [`Published`] numbers, and by
+//! acknowledging the topologies that it plans with. A new session goes to the worker with the fewest. [`shell`] moves bytes
+//! between sockets and the [core](super::core).
+//!
+//! Of snapshots only the newest counts: a worker may skip one, never go back, and nothing piles up for one that is busy.
+//! Whoever needs every worker to have seen a topology waits for it ([`Fleet::barrier`]) before it publishes the next. Io.
 
 mod client_io;
 mod mailbox;
@@ -19,22 +24,28 @@ use std::{
     io::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+use tokio::sync::{Notify, watch};
 
 pub use mailbox::{Letter, Mailbox, Stream};
 
 pub use super::core::{Facts, Snapshot};
 use super::{
     client::{Refused, Registry},
+    command::Table,
     counters::Published,
     observe::Journal,
     options::Options,
     refusal::Refusal,
-    route::Topology,
+    route::{Epoch, Topology},
     scripts::Scripts,
     settings::Settings,
 };
@@ -53,6 +64,12 @@ pub struct Shared {
     registry: Arc<Registry>,
     options: Arc<dyn Options>,
     mailboxes: Vec<Mailbox>,
+    /// What workers plan with: the newest.
+    snapshot: watch::Sender<Snapshot>,
+    /// The epoch of the topology that each worker has acknowledged; [`ENDED`] of one that is no more.
+    acknowledged: Vec<AtomicU64>,
+    /// Told of every change of `acknowledged`.
+    acknowledging: Notify,
     /// Each worker's numbers, at most one tick old.
     published: Vec<Arc<Published>>,
     /// What they measure of commands.
@@ -65,11 +82,21 @@ pub struct Shared {
     zero: Instant,
 }
 
+impl Shared {
+    /// The worker `index` plans with the topology of `epoch`, and with none before.
+    fn acknowledge(&self, index: usize, epoch: u64) {
+        self.acknowledged[index].store(epoch, Release);
+        self.acknowledging.notify_waiters();
+    }
+}
+
+/// Acknowledged by a worker that has ended: it plans nothing any more, whatever the epoch.
+const ENDED: u64 = u64::MAX;
+
 /// All workers.
 #[derive(Debug)]
 pub struct Fleet {
     shared: Arc<Shared>,
-    topology: Arc<Topology>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -97,6 +124,9 @@ impl Fleet {
             registry,
             options,
             mailboxes,
+            acknowledged: (0..count).map(|_| AtomicU64::new(snapshot.topology.epoch.0)).collect(),
+            acknowledging: Notify::new(),
+            snapshot: watch::Sender::new(snapshot),
             journal,
             scripts,
             published: (0..count).map(|_| Arc::new(Published::new(nodes))).collect(),
@@ -105,13 +135,14 @@ impl Fleet {
         });
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            let (shared, snapshot, span) = (Arc::clone(&shared), snapshot.clone(), tracing::Span::current());
+            let (shared, span) = (Arc::clone(&shared), tracing::Span::current());
             // A local runtime is made in the thread that it belongs to; whether it could be made is told here.
             let (ready, started) = std::sync::mpsc::sync_channel(1);
             let run = move || match shell::runtime() {
                 Ok(runtime) => {
                     drop(ready.send(Ok(())));
-                    span.in_scope(|| shell::run(&runtime, index, &shared, snapshot, inbox));
+                    span.in_scope(|| shell::run(&runtime, index, &shared, inbox));
+                    shared.acknowledge(index, ENDED);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             };
@@ -119,8 +150,7 @@ impl Fleet {
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker's thread ended at once")))?;
         }
-        let topology = snapshot.topology;
-        Ok(Self { shared, topology, threads: Mutex::new(threads) })
+        Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
     /// Gives a new connection to the worker with the fewest sessions; `local` is the listener's address. Too many
@@ -147,14 +177,45 @@ impl Fleet {
         }
     }
 
-    /// Gives every worker a new snapshot, with the same nodes. Must be called in a runtime.
-    pub fn publish(&self, snapshot: &Snapshot) {
-        for mailbox in &self.shared.mailboxes {
-            if let Err(letter) = mailbox.send(Letter::Snapshot(Box::new(snapshot.clone()))) {
-                // Full of new sessions: it goes in as soon as there is room. (Or the worker is gone, and needs none.)
-                let mailbox = mailbox.clone();
-                tokio::spawn(async move { mailbox.send_surely(letter).await });
+    /// Every worker plans with `topology` as soon as it looks; its epoch is above all before. Slots may have been added, and
+    /// nodes have left theirs; none has another node than before.
+    pub fn publish_topology(&self, topology: Arc<Topology>) {
+        self.shared.snapshot.send_modify(|snapshot| {
+            debug_assert!(
+                topology.epoch > snapshot.topology.epoch && topology.nodes.len() >= snapshot.topology.nodes.len()
+            );
+            snapshot.topology = topology;
+        });
+    }
+
+    /// Every worker plans with these commands and facts as soon as it looks.
+    pub fn publish_facts(&self, table: Arc<Table>, facts: Facts) {
+        self.shared.snapshot.send_modify(|snapshot| (snapshot.table, snapshot.facts) = (table, facts));
+    }
+
+    /// What was published last, and what will be.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.shared.snapshot.subscribe()
+    }
+
+    /// The newest epoch that every worker has acknowledged: none plans with a topology before it.
+    #[must_use]
+    pub fn acknowledged(&self) -> Epoch {
+        let epochs = self.shared.acknowledged.iter().map(|epoch| epoch.load(Acquire));
+        Epoch(epochs.min().unwrap_or(ENDED))
+    }
+
+    /// Waits until every worker has acknowledged `epoch`. Cancel-safe: it only looks.
+    pub async fn barrier(&self, epoch: Epoch) {
+        loop {
+            // Enlisted before the look, so that no change is missed between the look and the wait.
+            let mut changed = std::pin::pin!(self.shared.acknowledging.notified());
+            changed.as_mut().enable();
+            if self.acknowledged() >= epoch {
+                return;
             }
+            changed.await;
         }
     }
 
@@ -188,10 +249,10 @@ impl Fleet {
         &self.shared.registry
     }
 
-    /// The nodes and the ring.
+    /// The nodes and the ring, as they were published last.
     #[must_use]
     pub fn topology(&self) -> Arc<Topology> {
-        Arc::clone(&self.topology)
+        Arc::clone(&self.shared.snapshot.borrow().topology)
     }
 
     /// Answers what is in flight, ends every session and the workers. Returns how many sessions had to be cut off
@@ -224,4 +285,36 @@ fn refuse(stream: Stream) {
         Stream::Tcp(mut stream) => stream.write(&text),
         Stream::Unix(mut stream) => stream.write(&text),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::{
+        options::NoOptions,
+        route::{Address, Node, Ring},
+    };
+
+    fn topology(epoch: u64) -> Arc<Topology> {
+        // Nobody listens there; that is of no concern here.
+        let node = Node::new("a", Address::Unix("/nowhere/redis.sock".into()));
+        Arc::new(Topology::new(vec![node], Ring::build(&[("a", 1.0)], 16).unwrap(), Epoch(epoch)))
+    }
+
+    #[tokio::test]
+    async fn every_worker_acknowledges_what_is_published_until_it_ends() {
+        let settings = Arc::new(Settings { workers: 3, ..Settings::default() });
+        let table = Arc::new(Table::builtin());
+        let snapshot = Snapshot { topology: topology(1), table: Arc::clone(&table), facts: Facts::default() };
+        let fleet = Fleet::start(settings, snapshot, Arc::new(NoOptions), 0).unwrap();
+        fleet.barrier(Epoch(1)).await;
+        for epoch in 2..100 {
+            fleet.publish_topology(topology(epoch));
+            fleet.publish_facts(Arc::clone(&table), Facts::default());
+            fleet.barrier(Epoch(epoch)).await;
+            assert_eq!((fleet.acknowledged(), fleet.topology().epoch), (Epoch(epoch), Epoch(epoch)));
+        }
+        fleet.drain(Duration::ZERO).await;
+        fleet.barrier(Epoch(1_000)).await;
+    }
 }

@@ -18,7 +18,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::{
+    runtime::{Builder, LocalOptions, LocalRuntime},
+    sync::watch,
+};
 
 use super::{
     Shared, Snapshot,
@@ -70,7 +73,9 @@ pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
 }
 
 /// Runs a worker until it is told to stop.
-pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, snapshot: Snapshot, inbox: Inbox) {
+pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, inbox: Inbox) {
+    let mut snapshots = shared.snapshot.subscribe();
+    let snapshot = snapshots.borrow_and_update().clone();
     let settings = Arc::clone(&shared.settings);
     let seed = fastrand::u64(..);
     let mut core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
@@ -90,6 +95,7 @@ pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, sn
         let flusher = Rc::clone(&shell);
         tokio::task::spawn_local(tokio::task::unconstrained(poll_fn(move |cx| flusher.poll_flush(cx))));
         tokio::task::spawn_local(tick(Rc::clone(&shell)));
+        tokio::task::spawn_local(follow(Rc::clone(&shell), snapshots));
         {
             let mut state = shell.state.borrow_mut();
             shell.set_now(&mut state);
@@ -107,11 +113,21 @@ async fn receive(shell: &Rc<Shell>, mut inbox: Inbox) {
         shell.set_now(&mut state);
         match letter {
             Letter::Client { stream, local } => shell.add_client(&mut state, stream, local),
-            Letter::Snapshot(snapshot) => state.core.publish(*snapshot),
             Letter::Message(message) => state.core.receive(message),
             Letter::Drain => state.core.drain(),
             Letter::Stop => return,
         }
+        shell.settle(&mut state);
+    }
+}
+
+/// Hands the core every newer snapshot.
+async fn follow(shell: Rc<Shell>, mut snapshots: watch::Receiver<Snapshot>) {
+    while snapshots.changed().await.is_ok() {
+        let snapshot = snapshots.borrow_and_update().clone();
+        let mut state = shell.state.borrow_mut();
+        shell.set_now(&mut state);
+        state.core.publish(snapshot);
         shell.settle(&mut state);
     }
 }
@@ -238,6 +254,7 @@ impl Shell {
                 }
             }
             Todo::Tell(worker, message) => self.tell(state, worker, message),
+            Todo::Acknowledge(epoch) => self.shared.acknowledge(self.index, epoch.0),
             Todo::NodeUp(node) => {
                 let node = state.core.snapshot().topology.node(node);
                 tracing::debug!(worker = self.index, node = %node.name, address = %node.address, "node can be used");
