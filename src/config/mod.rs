@@ -41,7 +41,10 @@ pub use flags::Overrides;
 pub use live::Unchangeable;
 pub use mistake::{Mistake, Mistakes, Note, Place};
 pub use nearest::among as nearest_name;
-pub use nodes::{flag_node as node, is_info_section};
+pub use nodes::{
+    Credentials, address as node_address, credentials as node_credentials, flag_node as node, is_info_section,
+    name as node_name, weight as node_weight,
+};
 pub use state::LOCK_FILE;
 
 use crate::traffic::{

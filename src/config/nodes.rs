@@ -205,15 +205,52 @@ const INFO_SECTIONS: [&str; 20] = [
     "stats",
 ];
 
+/// What a node is told when Circlet connects to it; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Credentials {
+    /// ACL user; `None` with a password: the default user.
+    pub username: Option<String>,
+    /// Password; never shown.
+    pub password: Option<Password>,
+}
+
+/// Checks what is told to a node; empty texts count as none.
+///
+/// # Errors
+/// What is wrong, without the password, and the cure.
+pub fn credentials(username: Option<&str>, password: Option<&str>) -> Result<Credentials, String> {
+    let username = username.filter(|user| !user.is_empty()).map(str::to_owned);
+    let password = password.map(secret::inline).transpose()?.flatten();
+    if username.is_some() && password.is_none() {
+        return Err("a user is given without a password; give both".to_owned());
+    }
+    Ok(Credentials { username, password })
+}
+
+/// Reads a node's address as `--node` has it.
+///
+/// # Errors
+/// What is wrong and the cure.
+pub fn address(text: &str) -> Result<Address, String> {
+    address::one(text, Path::new(""))
+}
+
 /// Checks a name: it stands in error replies, in metrics and in the log.
-pub(super) fn name(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// The cure.
+pub fn name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_NAME || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("use a name of 1 to {MAX_NAME} bytes without white space, such as \"cache-a\""));
     }
     Ok(text.to_owned())
 }
 
-fn weight(text: &str) -> Result<f64, String> {
+/// Reads a weight.
+///
+/// # Errors
+/// The cure.
+pub fn weight(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(weight) if weight.is_finite() && weight > 0.0 => Ok(weight),
         _ => Err("use a number above 0; 1 is a normal node".to_owned()),

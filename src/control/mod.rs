@@ -22,6 +22,7 @@ pub mod logging;
 pub mod notify;
 pub mod plane;
 pub mod probe;
+pub mod rebalance;
 pub mod signals;
 pub mod start;
 pub mod status;

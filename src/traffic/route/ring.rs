@@ -29,7 +29,7 @@ use self::modula::Slots;
 pub use self::{
     circle::{Arc, Circle},
     error::{MAX_NODES, MAX_POINTS, MAX_WEIGHT, RingError},
-    trace::{Place, Trace},
+    trace::{Part, Place, Trace},
 };
 use super::{NodeId, hash_tag::Tag, key_hash::KeyHash};
 

@@ -77,6 +77,12 @@ impl Ring {
     /// Nothing for rings of different schemes, and for `random`, where nobody owns a key.
     #[must_use]
     pub fn against(&self, other: &Self) -> BTreeMap<(NodeId, NodeId), f64> {
+        self.parted(other).into_iter().map(|(pair, part)| (pair, part.share)).collect()
+    }
+
+    /// As [`Ring::against`], with the number of arcs in which each part lies: as long as neither owner changes, it is one arc.
+    #[must_use]
+    pub fn parted(&self, other: &Self) -> BTreeMap<(NodeId, NodeId), Part> {
         match (&self.spread, &other.spread) {
             (Spread::Xxh3(one), Spread::Xxh3(two)) => circles(one, two, u32::MAX),
             (Spread::Ketama(one, hashing), Spread::Ketama(two, also)) if hashing == also => {
@@ -86,34 +92,65 @@ impl Ring {
                 // Remainders come again after the least common multiple; past 2^24 hashes a sample tells as much.
                 let period = (one.len() as u64).saturating_mul(two.len() as u64);
                 let hashes = period.min(1 << 24).min(u64::from(hashing.hash.largest()) + 1) as u32;
-                let mut counts: BTreeMap<(NodeId, NodeId), u64> = BTreeMap::new();
+                let mut runs = Runs::default();
                 for hash in 0..hashes {
-                    *counts.entry((one.owner(hash), two.owner(hash))).or_default() += 1;
+                    runs.add((one.owner(hash), two.owner(hash)), 1);
                 }
-                counts.into_iter().map(|(pair, count)| (pair, count as f64 / f64::from(hashes))).collect()
+                runs.parts(f64::from(hashes))
             }
             _ => BTreeMap::new(),
         }
     }
 }
 
+/// What a pair of owners has.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Part {
+    /// The part of all keys.
+    pub share: f64,
+    /// Arcs in which it lies; of `modula`, runs of neighbouring remainders.
+    pub arcs: u64,
+}
+
+/// Pairs of owners along a walk: how long each was met, and how often anew.
+#[derive(Default)]
+struct Runs {
+    /// Width and number of runs.
+    met: BTreeMap<(NodeId, NodeId), (u64, u64)>,
+    last: Option<(NodeId, NodeId)>,
+}
+
+impl Runs {
+    fn add(&mut self, pair: (NodeId, NodeId), width: u64) {
+        let (widths, runs) = self.met.entry(pair).or_default();
+        *widths += width;
+        *runs += u64::from(self.last != Some(pair));
+        self.last = Some(pair);
+    }
+
+    /// Each pair's part of `all`.
+    fn parts(self, all: f64) -> BTreeMap<(NodeId, NodeId), Part> {
+        let part = |(width, arcs): (u64, u64)| Part { share: width as f64 / all, arcs };
+        self.met.into_iter().map(|(pair, met)| (pair, part(met))).collect()
+    }
+}
+
 /// Walks two circles side by side, up to the position `last`.
-fn circles(one: &Circle, two: &Circle, last: u32) -> BTreeMap<(NodeId, NodeId), f64> {
+fn circles(one: &Circle, two: &Circle, last: u32) -> BTreeMap<(NodeId, NodeId), Part> {
     let (mut left, mut right) = (one.arcs().peekable(), two.arcs().peekable());
-    let mut widths: BTreeMap<(NodeId, NodeId), u64> = BTreeMap::new();
+    let mut runs = Runs::default();
     let mut at = 0;
     while let (Some(&from), Some(&to)) = (left.peek(), right.peek())
         && at <= u64::from(last)
     {
         let end = from.last.min(to.last);
         let next = u64::from(end.min(last)) + 1;
-        *widths.entry((from.owner, to.owner)).or_default() += next - at;
+        runs.add((from.owner, to.owner), next - at);
         at = next;
         left.next_if(|arc| arc.last == end);
         right.next_if(|arc| arc.last == end);
     }
-    let all = f64::from(last) + 1.0;
-    widths.into_iter().map(|(pair, width)| (pair, width as f64 / all)).collect()
+    runs.parts(f64::from(last) + 1.0)
 }
 
 #[cfg(test)]
@@ -152,6 +189,20 @@ mod tests {
         }
         let random = Ring::of(&[("a", 1.0)], &Scheme::Random).unwrap();
         assert_eq!(random.trace(b"k").place, Place::Any);
+    }
+
+    #[test]
+    fn the_arcs_of_a_part_are_those_of_the_circle() {
+        let (one, two) =
+            (Ring::build(&[("a", 1.0)], 512).unwrap(), Ring::build(&[("a", 1.0), ("b", 1.0)], 512).unwrap());
+        let Spread::Xxh3(circle) = &two.spread else { panic!("{two:?}") };
+        let of = |node| circle.arcs().filter(|arc| arc.owner == NodeId(node)).count() as u64;
+        let parted = one.parted(&two);
+        assert_eq!(parted.len(), 2);
+        assert_eq!(parted[&(NodeId(0), NodeId(0))].arcs, of(0));
+        let moved = parted[&(NodeId(0), NodeId(1))];
+        assert_eq!(moved.arcs, of(1));
+        assert!((moved.share - two.shares()[1]).abs() < 1e-9, "{moved:?}");
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! What must outlive the process: the nodes, the epoch, and a change that is under way. One file per pool in the state
+//! directory.
+//!
+//! ```text
+//!  start:  ring.json? ─► Store::open ─► State ─► begin ─► members, and what the configuration wishes of them
+//!  later:  driver ─► Store::save ─► ring.json.new ─ write ─ fsync ─ rename ─ fsync of the directory ─► then publish
+//! ```
+//! Whoever reads the file at any moment finds the old state or the new one, whole. It says which format it has and holds the
+//! digest of its content: a file that is damaged, or of a newer Circlet, is refused with the cure and stays as it is.
+//!
+//! A configuration counts only where it differs from the one that was followed last ([`State::baseline`]): what commands
+//! have changed since is not undone by a restart.
+//!
+//! Passwords: a node that the configuration lists has its credentials there, and the file says so; those of other nodes
+//! stand in the file, which only its owner may read. Bounded by [`MAX_FILE`]. Io; [`begin`] is pure.
+
+mod error;
+mod file;
+mod kept;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::members::{self, Listed, Member, Members, Wish};
+use crate::{
+    config::{Config, Credentials},
+    traffic::route::Scheme,
+};
+pub use error::StateError;
+
+/// Longest file: a thousand nodes take less than 1 MB.
+const MAX_FILE: u64 = 64 << 20;
+
+/// What of a pool's name stands as it is in the file's name.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// Everything that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The highest epoch that may have been published.
+    pub epoch: u64,
+    /// Number of the next change; no number is used twice, since sets at the nodes are called by it.
+    pub next_id: u64,
+    /// How keys are spread.
+    pub scheme: Scheme,
+    /// The nodes of the configuration that was followed last.
+    pub baseline: Vec<Listed>,
+    /// The nodes that own the keys; while a change is under way, those of before it.
+    pub members: Vec<Member>,
+    /// The change that is under way.
+    pub change: Option<Change>,
+    /// Changes that wait for it, in their order.
+    pub queue: Vec<Vec<Wish>>,
+    /// Nodes on which keys still lie that have gone elsewhere.
+    pub purges: Vec<Purge>,
+    /// The `run_id` that each node had last, by name: another one means that it has restarted.
+    pub run_ids: BTreeMap<String, String>,
+}
+
+/// A change that is under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its number.
+    pub id: u64,
+    /// What was wished, for people.
+    pub text: String,
+    /// The nodes afterwards.
+    pub next: Vec<Member>,
+    /// Nodes that are given up with their keys.
+    pub lost: Vec<String>,
+    /// Parts in which keys are moved.
+    pub parts: u32,
+    /// Parts that are committed.
+    pub done: Vec<u32>,
+    /// The part that is under way.
+    pub part: u32,
+    /// How far it is.
+    pub phase: Phase,
+    /// What the moves into the targets are fenced by.
+    pub nonce: String,
+    /// Ids of the sets at the targets that belong to it.
+    pub sets: Vec<String>,
+    /// Whether it was aborted: keys go back.
+    pub back: bool,
+    /// Whether it was told to pause.
+    pub paused: bool,
+    /// Keys per second that were set for it alone.
+    pub rate: Option<u64>,
+}
+
+/// How far a part of a change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The nodes are looked at; nothing has changed hands.
+    Prepare,
+    /// The gates are closed, or closing.
+    Fence,
+    /// The targets serve; keys are moved.
+    Moving,
+    /// Everything is moved; what is left at the sources is owed to a [`Purge`].
+    Committed,
+}
+
+/// Keys that a node still holds and no longer owns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Purge {
+    /// The change that they went with.
+    pub change: u64,
+    /// The node that holds them; it may have left.
+    pub node: Member,
+}
+
+impl State {
+    /// The first state of a pool.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            epoch: 1,
+            next_id: 1,
+            scheme: config.scheme(),
+            baseline: Listed::of(config),
+            members: Members::of(config).list().to_vec(),
+            change: None,
+            queue: Vec::new(),
+            purges: Vec::new(),
+            run_ids: BTreeMap::new(),
+        }
+    }
+}
+
+/// A state, and what is to be done with it.
+#[derive(Debug)]
+pub struct Begin {
+    /// The state; where there was none, it is yet to be saved.
+    pub state: State,
+    /// Its nodes.
+    pub members: Members,
+    /// What the configuration wishes, behind what is under way; once that is taken on, the configuration is the
+    /// [`State::baseline`].
+    pub wishes: Vec<Wish>,
+}
+
+/// What a Circlet begins with that `found` a state, or none.
+///
+/// # Errors
+/// State and configuration do not go together.
+pub fn begin(found: Option<State>, config: &Config) -> Result<Begin, StateError> {
+    let state = match found {
+        None => State::new(config),
+        Some(state) if state.scheme != config.scheme() => {
+            return Err(StateError::Scheme { file: state.scheme, configuration: config.scheme() });
+        }
+        // Nobody owns a key: the configuration is all there is.
+        Some(state) if state.scheme == Scheme::Random => State { epoch: state.epoch + 1, ..State::new(config) },
+        Some(state) => state,
+    };
+    let members = Members::with(state.members.clone(), config);
+    members.ring().map_err(|error| StateError::Ring(error.to_string()))?;
+    let then = afterwards(&state, config);
+    let wishes = members::wishes(&state.baseline, config, &then);
+    Ok(Begin { state, members, wishes })
+}
+
+/// The nodes once all that is under way or waits is done.
+fn afterwards(state: &State, config: &Config) -> Members {
+    let next = match &state.change {
+        Some(change) if !change.back => &change.next,
+        _ => &state.members,
+    };
+    let next = Members::with(next.clone(), config);
+    // What can no longer be fulfilled is told when its turn comes.
+    state.queue.iter().fold(next, |next, wishes| next.after(wishes).unwrap_or(next))
+}
+
+/// The file of one pool. Whoever has it holds the lock of the state directory.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    name: String,
+    /// What the configuration says of the nodes that it lists.
+    configured: HashMap<String, Credentials>,
+}
+
+impl Store {
+    /// Opens the file of `pool` in `dir`, and reads it if it is there.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged or of a newer Circlet; it is left as it is.
+    pub fn open(dir: &Path, pool: Option<&str>, config: &Config) -> Result<(Self, Option<State>), StateError> {
+        let name = match pool {
+            None => "ring.json".to_owned(),
+            Some(pool) => format!("ring-{}.json", utf8_percent_encode(pool, PLAIN)),
+        };
+        let store = Self { dir: dir.to_path_buf(), name, configured: credentials(config) };
+        let path = store.path();
+        let Some(bytes) = file::read(&path, MAX_FILE)? else { return Ok((store, None)) };
+        let body = file::open(&path, &bytes)?;
+        let state = kept::read(body, &store.configured).map_err(|why| why.at(&path))?;
+        Ok((store, Some(state)))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(&self.name)
+    }
+
+    /// Another configuration holds: of nodes that it no longer lists, the file will say everything. Of those that it lists as
+    /// before, what they are told stays as it was.
+    pub fn follow(&mut self, config: &Config) {
+        let mut configured = credentials(config);
+        for (name, credentials) in &mut configured {
+            if let Some(before) = self.configured.get(name) {
+                credentials.clone_from(before);
+            }
+        }
+        self.configured = configured;
+    }
+
+    /// Writes `state`; when it returns, the state is on the disk.
+    ///
+    /// # Errors
+    /// It could not be written; the state of before holds.
+    pub fn save(&self, state: &State) -> Result<(), StateError> {
+        self.save_through(state, &mut |_| Ok(()))
+    }
+
+    fn save_through(&self, state: &State, gate: &mut file::Gate<'_>) -> Result<(), StateError> {
+        let bytes = file::seal(&kept::write(state, &self.configured));
+        file::replace(&self.dir, &self.name, &bytes, gate).map_err(|error| StateError::Io {
+            path: self.path(),
+            doing: "written",
+            error,
+        })
+    }
+}
+
+fn credentials(config: &Config) -> HashMap<String, Credentials> {
+    let said = |node: &crate::traffic::route::Node| {
+        let credentials = Credentials { username: node.username.clone(), password: node.password.clone() };
+        (node.name.clone(), credentials)
+    };
+    config.nodes.iter().map(said).collect()
+}
+
+#[cfg(test)]
+mod tests;
