@@ -30,6 +30,7 @@ use crate::{
     traffic::{
         client::Refused,
         command::Table,
+        control::NoControl,
         observe::chronicle::Kind,
         options::Options,
         route::{Epoch, Topology},
@@ -77,7 +78,7 @@ impl Plane {
         let known = Known::new(Arc::new(Table::builtin()), nodes);
         let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
         let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
-        let started = span.in_scope(|| Fleet::start(settings, snapshot, options, workers_before));
+        let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(NoControl), workers_before));
         let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
         live.note_in(Arc::clone(fleet.journal()));
         let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));

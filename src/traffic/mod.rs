@@ -25,6 +25,7 @@
 
 pub mod client;
 pub mod command;
+pub mod control;
 pub mod core;
 pub mod counters;
 pub mod merge;

@@ -41,6 +41,8 @@ pub enum Refusal<'a> {
     ForeignPattern(&'a str),
     /// Keys of several nodes in a command that cannot be split: key and node, key and node.
     CrossSlot(&'a [u8], &'a str, &'a [u8], &'a str),
+    /// A key of Circlet's own is not to be written.
+    OwnKey(&'a [u8]),
     /// The client did not authenticate.
     NoAuth,
     /// Wrong password or user.
@@ -155,6 +157,7 @@ impl Refusal<'_> {
             | Self::InTransaction(_)
             | Self::ExecAborted
             | Self::ExecAbort(_)
+            | Self::OwnKey(_)
             | Self::MultiRefused(..) => Kind::Command,
             Self::CrossSlot(..) => Kind::CrossSlot,
             Self::NoAuth | Self::WrongPass => Kind::Auth,
@@ -170,6 +173,14 @@ impl Refusal<'_> {
     /// Appends the refusal as a RESP error line.
     pub fn write(&self, out: &mut Vec<u8>) {
         encode::error(out, &self.text());
+    }
+
+    /// The whole error line.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.write(&mut line);
+        line
     }
 
     /// The line without `-` and line end.
@@ -211,6 +222,10 @@ impl Refusal<'_> {
                  {other_node}; give both the same hash tag, as in {{tag}}name",
                 shown(key),
                 shown(other_key)
+            ),
+            Self::OwnKey(key) => format!(
+                "ERR '{}' is a name that Circlet keeps for its own keys; take one that does not begin with circlet:",
+                shown(key)
             ),
             Self::NoAuth => "NOAUTH Authentication required.".to_owned(),
             Self::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.".to_owned(),

@@ -31,7 +31,7 @@ impl Doing {
     /// What `client` is doing.
     #[must_use]
     pub fn of(client: &Client) -> Self {
-        if client.pause == Pause::Held {
+        if matches!(client.pause, Pause::Held | Pause::Gate) {
             return Self::Paused;
         }
         let Some(special) = &client.special else { return Self::Normal };

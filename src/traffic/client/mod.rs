@@ -22,7 +22,7 @@ pub use doing::Doing;
 pub use load::Load;
 pub use registry::{NO_COMMAND, Names, Record, Refused, Registry};
 pub use slots::{Reply, Slots};
-pub use special::{Awaiting, Blocked, Modes, Special};
+pub use special::{Awaiting, Blocked, Modes, Pass, Special};
 pub use tracking::{Tracked, Tracking, Wish};
 
 use super::{
@@ -68,6 +68,8 @@ pub enum Pause {
     Exec,
     /// CLIENT PAUSE holds its next request.
     Held,
+    /// Keys of its next request are on the move; see `core/gate.rs`.
+    Gate,
     /// Its last request waits at a node, perhaps for ever; until it is answered. The socket is read, for its end ends
     /// the waiting, but what comes is kept.
     Blocked,

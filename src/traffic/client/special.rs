@@ -10,6 +10,7 @@ use super::{
 use crate::traffic::{
     pipe::PipeId,
     pubsub::{Kind, Name, Subscriptions},
+    route::Epoch,
 };
 
 /// What stands between a session's requests and their routes: one bit each, looked at once per request.
@@ -79,6 +80,8 @@ pub struct Special {
     pub awaiting: Option<Awaiting>,
     /// Ears that have not told all that was sent before its next request, which waits for that; see `core/catch_up.rs`.
     pub catching_up: Option<usize>,
+    /// What it may pass the gate with.
+    pub pass: Pass,
 }
 
 impl Special {
@@ -128,4 +131,21 @@ pub struct Blocked {
     pub seq: u32,
     /// Its reply is one node's, and a nil array when the time is over; else it is merged (WAIT).
     pub whole: bool,
+    /// The whole request, if it may have to be given at another node.
+    pub request: Vec<u8>,
+    /// When it was given; µs of the worker's clock.
+    pub since_us: u64,
+    /// It is about to be given at another node: the nil of this one is not for the client.
+    pub moves: bool,
+}
+
+/// What a session may pass the gate with, once: the keys that were brought for its next request, or why they were not.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// With what topology.
+    pub epoch: Option<Epoch>,
+    /// The keys, hashed.
+    pub brought: Vec<u128>,
+    /// Why they were not: an error line.
+    pub refusal: Option<String>,
 }

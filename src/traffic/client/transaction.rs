@@ -41,6 +41,8 @@ pub struct Watch {
     pub holds: bool,
     /// The connection is gone, and what it watched with it.
     pub lost: bool,
+    /// Its node may have lost the keys to another one since: EXEC runs nothing.
+    pub moved: bool,
 }
 
 /// Who carries a queued command out.
@@ -120,6 +122,8 @@ pub struct Transaction {
     pub changes_connection: bool,
     /// An own command changes what the session hears, or how, so that messages behind it must not be sent before it.
     pub changes_ears: bool,
+    /// The nodes have changed since a command was queued: where its keys are is to be looked up again.
+    pub moved: bool,
 }
 
 impl Transaction {

@@ -87,6 +87,12 @@ pub enum Gather {
 }
 
 impl Gather {
+    /// Whether the nodes answer when they like, perhaps never: WAIT and WAITAOF.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Min | Self::MinEach)
+    }
+
     /// Whether whatever is gathered so changes nothing, so that it may be sent again.
     #[must_use]
     pub fn only_asks(self) -> bool {

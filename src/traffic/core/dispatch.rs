@@ -14,7 +14,7 @@ use crate::traffic::{
     pipe::{Entry, Owner, Pipe, PipeId, State},
     refusal::Refusal,
     resp::{Proto, encode},
-    route::NodeId,
+    route::{NodeId, is_own},
 };
 
 /// Why a request cannot be put into a node's pipe.
@@ -33,7 +33,11 @@ impl Core {
     #[inline]
     pub(super) fn by_keys(&mut self, client: ClientKey, request: Request<'_>, row: &Row) -> Taken {
         if let Some(index) = row.single_key() {
-            let node = self.snapshot.topology.owner(request.arg(index as usize));
+            let name = request.arg(index as usize);
+            if is_own(name) && !row.is_read() {
+                return self.reject(client, row, &Refusal::OwnKey(name));
+            }
+            let node = self.snapshot.topology.owner(name);
             return self.send_one(client, request, row, node);
         }
         if row.blocks(request.args, request.bytes) {
@@ -50,6 +54,11 @@ impl Core {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
         let found = row.find_keys(request.args, request.bytes, self.patterns(), &mut keys);
+        if let Some(own) = own_among(request, row, &keys) {
+            self.scratch.keys = keys;
+            self.reject(client, row, &Refusal::OwnKey(own));
+            return None;
+        }
         let owner = found.map(|()| self.owner_of_all(request, &keys));
         if keys.capacity() > 16 << 10 {
             keys = Vec::new();
@@ -277,4 +286,12 @@ impl Core {
         pipe.used_us = now_us;
         self.todo.push(Todo::Connect(id, pipe.attempt));
     }
+}
+
+/// A key among these (argument indices) that is Circlet's own, if the command may write it.
+pub(super) fn own_among<'a>(request: Request<'a>, row: &Row, keys: &[u32]) -> Option<&'a [u8]> {
+    if row.is_read() {
+        return None;
+    }
+    keys.iter().map(|index| request.arg(*index as usize)).find(|name| is_own(name))
 }

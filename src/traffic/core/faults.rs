@@ -308,6 +308,7 @@ impl Core {
         self.forget_held();
         self.tend_ears();
         self.end_pause_in_time();
+        self.look_at_fence();
         self.end_step();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;

@@ -66,6 +66,13 @@ pub enum Message {
         /// An array of keys; `None`: all of them.
         keys: Option<Bytes>,
     },
+    /// The keys of a ticket were brought to their new nodes.
+    Brought {
+        /// Who asked.
+        ticket: u64,
+        /// Whether they were; else the whole error line for the client.
+        result: Result<(), String>,
+    },
     /// These settings hold from now on.
     Settings(NewSettings),
 }
@@ -110,6 +117,7 @@ impl Core {
             Message::Monitored(lines) => self.monitored(&lines),
             Message::MonitorsEnded(worker) => self.show_to(worker, false),
             Message::Unblock { id, error, from } => self.unblock_for(id, error, from),
+            Message::Brought { ticket, result } => self.were_brought(ticket, result),
             Message::Settings(NewSettings(settings)) => self.set_settings(settings),
             Message::Answer { to, text } => self.fill(to.key, to.seq, Reply::Bytes(&text)),
             Message::Push { id, bytes } => {

@@ -16,6 +16,7 @@ mod commands;
 mod dispatch;
 mod ears;
 mod faults;
+mod gate;
 mod intercept;
 mod keys;
 mod lease;
@@ -39,6 +40,7 @@ use slab::Slab;
 use super::{
     client::{Client, ClientKey, Partial, Pause, Record, Registry},
     command::Table,
+    control::{Control, NoControl},
     counters::{Closed, Counters},
     merge::Aggregate,
     observe::Journal,
@@ -177,6 +179,9 @@ pub struct Core {
     /// Questions to all workers that are under way.
     polls: Vec<poll::Poll>,
     paused: pause::Paused,
+    gate: gate::Gate,
+    /// The control plane.
+    control: Arc<dyn Control>,
     monitors: monitor::Monitors,
     /// µs since the process started.
     now_us: u64,
@@ -228,6 +233,8 @@ impl Core {
             journal,
             polls: Vec::new(),
             paused: pause::Paused::default(),
+            gate: gate::Gate::default(),
+            control: Arc::new(NoControl),
             monitors: monitor::Monitors::default(),
             now_us: 0,
             gathered: 0,
@@ -245,6 +252,11 @@ impl Core {
     /// Takes the options that clients may see and change.
     pub fn offer(&mut self, options: Arc<dyn Options>) {
         self.options = options;
+    }
+
+    /// Takes the control plane, which is asked what a worker cannot do.
+    pub fn answer_to(&mut self, control: Arc<dyn Control>) {
+        self.control = control;
     }
 
     /// The settings that hold now.
@@ -273,10 +285,7 @@ impl Core {
     pub fn publish(&mut self, snapshot: Snapshot) {
         debug_assert_eq!(snapshot.topology.nodes.len(), self.links.len());
         let before = std::mem::replace(&mut self.snapshot, snapshot);
-        let epoch = self.snapshot.topology.epoch;
-        if before.topology.epoch != epoch {
-            self.todo.push(Todo::Acknowledge(epoch));
-        }
+        self.turn_to(&before.topology);
     }
 
     /// What this worker plans with.
@@ -513,7 +522,7 @@ impl Core {
                 }
                 return;
             }
-            Pause::No | Pause::Pipe | Pause::Held => false,
+            Pause::No | Pause::Pipe | Pause::Held | Pause::Gate => false,
         };
         if goes_on {
             let was_blocked = client.pause == Pause::Blocked;

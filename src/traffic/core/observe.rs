@@ -54,6 +54,8 @@ impl Watch {
     pub(super) const PAUSED: u8 = 2;
     /// Somebody monitors.
     pub(super) const MONITORED: u8 = 4;
+    /// A change of the nodes is under way.
+    pub(super) const MOVING: u8 = 8;
 
     /// Looks at what these settings call slow.
     pub(super) fn new(settings: &SlowSettings) -> Self {
@@ -224,7 +226,7 @@ impl Core {
                 let last = aggregate.generation == entry.generation && aggregate.missing == 1;
                 last.then_some((aggregate.client, aggregate.seq))
             }
-            Owner::Nobody | Owner::Unblock => None,
+            Owner::Nobody | Owner::Unblock | Owner::Fence => None,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::traffic::{
     pipe::{Entry, Owner},
     refusal::Refusal,
     resp::{Proto, encode},
-    route::{NodeId, ring::Hashed},
+    route::{NodeId, is_own, ring::Hashed},
 };
 
 impl Core {
@@ -32,12 +32,21 @@ impl Core {
             // An odd MSET: the node's own error.
             return self.any(key, request, row);
         }
+        if !row.is_read()
+            && let Some(own) = args.iter().step_by(step).map(|arg| arg.of(request.bytes)).find(|name| is_own(name))
+        {
+            return self.reject(key, row, &Refusal::OwnKey(own));
+        }
         self.with_cut(|core, cut| {
-            let ring = &core.snapshot.topology.ring;
-            // All look-ups are begun before the first is finished: each would wait for memory.
-            cut.hashed.extend(args.iter().step_by(step).map(|arg| ring.begin(arg.of(request.bytes))));
-            for index in 0..cut.hashed.len() {
-                cut.add(ring.finish(cut.hashed[index]));
+            let topology = &core.snapshot.topology;
+            if topology.change.is_some() {
+                args.iter().step_by(step).for_each(|arg| cut.add(topology.owner(arg.of(request.bytes))));
+            } else {
+                // All look-ups are begun before the first is finished: each would wait for memory.
+                cut.hashed.extend(args.iter().step_by(step).map(|arg| topology.ring.begin(arg.of(request.bytes))));
+                for index in 0..cut.hashed.len() {
+                    cut.add(topology.ring.finish(cut.hashed[index]));
+                }
             }
             match cut.nodes.as_slice() {
                 [node] => core.send_one(key, request, row, *node),
@@ -247,6 +256,7 @@ impl Core {
             _ => self.fill(aggregate.client, aggregate.seq, Reply::Bytes(&text)),
         }
         self.keep_aggregate(aggregate);
+        self.look_at_fence();
         if text.capacity() > 64 << 10 {
             text = Vec::new();
         }

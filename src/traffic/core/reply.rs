@@ -223,6 +223,9 @@ impl Core {
         match entry.owner {
             Owner::Client => {
                 let key = ClientKey { index: entry.index, generation: entry.generation };
+                if entry.waits && self.waits_elsewhere(key, &reply) {
+                    return reply.discard(&mut self.pool);
+                }
                 self.fill(key, entry.seq, reply);
             }
             Owner::Part => {
@@ -253,6 +256,10 @@ impl Core {
                 reply.discard(&mut self.pool);
             }
             Owner::Nobody => reply.discard(&mut self.pool),
+            Owner::Fence => {
+                reply.discard(&mut self.pool);
+                self.ping_passed(entry);
+            }
             Owner::Unblock => {
                 let mut text = Vec::new();
                 reply.copy_to(&mut text);
@@ -276,7 +283,7 @@ impl Core {
     /// Whether somebody is told of a failure of `entry`; of a transaction EXEC alone is.
     fn tells(&self, entry: Entry) -> bool {
         match entry.owner {
-            Owner::Nobody => false,
+            Owner::Nobody | Owner::Fence => false,
             Owner::Part if entry.row == NO_ROW => {
                 let aggregate = self.aggregates.get(entry.index as usize).filter(|a| a.generation == entry.generation);
                 aggregate.is_some_and(|aggregate| aggregate.kind != Kind::Exec)
@@ -317,6 +324,7 @@ impl Core {
                 }
             }
             Owner::Nobody => {}
+            Owner::Fence => self.ping_passed(entry),
             Owner::Unblock => self.node_unblocked(entry, b""),
         }
     }

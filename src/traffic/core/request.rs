@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Core, Todo};
+use super::{Core, Todo, observe::Watch};
 use crate::traffic::{
     client::{Client, ClientKey, NO_COMMAND, Partial, Pause},
     command::{Found, Local, Reason, Route, Row, Session, Table},
@@ -120,7 +120,7 @@ impl Core {
         self.client(key).is_some_and(|client| match client.pause {
             Pause::No => client.closing.is_none(),
             Pause::Blocked => client.partial.as_ref().is_none_or(|partial| partial.input.len() < BLOCKED_INPUT),
-            Pause::Replies | Pause::Pipe | Pause::Order | Pause::Exec | Pause::Held => false,
+            Pause::Replies | Pause::Pipe | Pause::Order | Pause::Exec | Pause::Held | Pause::Gate => false,
         })
     }
 
@@ -317,6 +317,11 @@ impl Core {
         }
         if self.watch.any() && self.hold(key, row) {
             return Taken::Held;
+        }
+        if self.watch.has(Watch::MOVING)
+            && let Some(taken) = self.gate(key, request, row)
+        {
+            return taken;
         }
         if modal && let Some(taken) = self.intercept(key, request, row) {
             return taken;

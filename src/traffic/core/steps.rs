@@ -115,6 +115,7 @@ impl Core {
                 let aggregate = self.aggregates.remove(id);
                 self.fill(key, aggregate.seq, Reply::Bytes(&text));
                 self.keep_aggregate(aggregate);
+                self.look_at_fence();
             }
             // Decided upon at once.
             Next::Change(_) => debug_assert!(false, "a change is no end"),

@@ -15,6 +15,7 @@ use crate::traffic::{
 mod circlet;
 mod clients;
 mod cluster;
+mod gate;
 mod leases;
 mod measured;
 mod scripts;

@@ -171,7 +171,7 @@ pub(super) fn owned_keys(array: &[u8], part: &Part, cx: &Context<'_>, out: &mut 
     let mut count = 0;
     for frame in Elements::of(array).into_iter().flatten() {
         let Some(key) = bulk(frame) else { continue };
-        if cx.topology.may_own(part.node, key) {
+        if cx.topology.may_show(part.node, key) {
             out.extend_from_slice(frame);
             count += 1;
         }

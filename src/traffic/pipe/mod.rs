@@ -85,6 +85,8 @@ pub enum Owner {
     /// The answer to a CLIENT UNBLOCK of the leased pipe `index`, whose connection has the number `generation`; `seq` says
     /// what the node was told.
     Unblock,
+    /// A fence's: what stands before it is answered. `index` is the end of the fence's epoch.
+    Fence,
 }
 
 /// One request in flight.

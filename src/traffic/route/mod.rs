@@ -1,5 +1,6 @@
 //! Where a request goes: the ring, the topology and the plan. Pure.
 
+pub mod change;
 pub mod hash_tag;
 pub mod key_hash;
 pub mod ring;
@@ -7,8 +8,9 @@ pub mod slot;
 pub mod topology;
 pub mod way;
 
+pub use change::{Change, Phase, Place};
 pub use key_hash::KeyHash;
 pub use ring::{Ring, Scheme};
 pub use slot::slot_of;
-pub use topology::{Address, Epoch, Node, NodeId, Topology};
+pub use topology::{Address, Epoch, Node, NodeId, Topology, is_own};
 pub use way::Way;

@@ -10,9 +10,12 @@
 //! ```
 //! Invariants: at least one member; the names of members are unique; who owns keys is a member. Pure.
 
-use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};
 
-use super::ring::Ring;
+use super::{
+    change::{Change, Place},
+    ring::Ring,
+};
 use crate::traffic::{observe::keys::SHOWN, settings::Password};
 
 /// Index of a node in its topology.
@@ -132,6 +135,16 @@ impl FromStr for Address {
     }
 }
 
+/// What the names of Circlet's own keys begin with. Clients are never shown them, and may not write them.
+pub const OWN: &[u8] = b"circlet:";
+
+/// Whether `key` is one of Circlet's own.
+#[must_use]
+#[inline]
+pub fn is_own(key: &[u8]) -> bool {
+    key.starts_with(OWN)
+}
+
 /// One backend Redis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -174,8 +187,10 @@ pub struct Topology {
     pub epoch: Epoch,
     /// All slots, addressed by [`NodeId`]; who only wants those that take part takes [`Topology::members`].
     pub nodes: Vec<Node>,
-    /// Which node owns which part of the hash space.
-    pub ring: Ring,
+    /// Which node owns which part of the hash space; while a change is under way, before it.
+    pub ring: Arc<Ring>,
+    /// The change of the nodes that is under way.
+    pub change: Option<Arc<Change>>,
     /// The nodes that take part, ascending.
     members: Box<[NodeId]>,
 }
@@ -183,10 +198,17 @@ pub struct Topology {
 impl Topology {
     /// The picture of `nodes`, over which `ring` was made slot for slot.
     #[must_use]
-    pub fn new(nodes: Vec<Node>, ring: Ring, epoch: Epoch) -> Self {
+    pub fn new(nodes: Vec<Node>, ring: impl Into<Arc<Ring>>, epoch: Epoch) -> Self {
+        let ring = ring.into();
         debug_assert_eq!(nodes.len(), ring.shares().len());
         let members = (0..).zip(&nodes).filter(|(_, node)| node.member).map(|(index, _)| NodeId(index)).collect();
-        Self { epoch, nodes, ring, members }
+        Self { epoch, nodes, ring, change: None, members }
+    }
+
+    /// The same while `change` is under way.
+    #[must_use]
+    pub fn changing(self, change: Change) -> Self {
+        Self { change: Some(Arc::new(change)), ..self }
     }
 
     /// The nodes that take part, ascending; at least one.
@@ -207,10 +229,34 @@ impl Topology {
         &self.nodes[id.index()]
     }
 
-    /// The node that owns `key`.
+    /// The node that serves `key`; of a fenced one the old owner, where requests for it must not be sent now.
     #[must_use]
+    #[inline]
     pub fn owner(&self, key: &[u8]) -> NodeId {
-        self.ring.owner_of(key)
+        let owner = self.ring.owner_of(key);
+        match &self.change {
+            None => owner,
+            Some(change) => match change.place(owner, key) {
+                Place::At(node) | Place::Moving(_, node) => node,
+                Place::Fenced => owner,
+            },
+        }
+    }
+
+    /// Who serves `key`.
+    #[must_use]
+    pub fn place(&self, key: &[u8]) -> Place {
+        let owner = self.ring.owner_of(key);
+        self.change.as_ref().map_or(Place::At(owner), |change| change.place(owner, key))
+    }
+
+    /// The node that messages to this channel go to.
+    #[must_use]
+    pub fn speaker(&self, channel: &[u8]) -> NodeId {
+        match &self.change {
+            Some(change) if change.speaks_anew() => change.next.owner_of(channel),
+            _ => self.ring.owner_of(channel),
+        }
     }
 
     /// The name of the node of a key that was seen to pass; `None`: it was cut there, or any node may have it.
@@ -220,10 +266,33 @@ impl Topology {
         known.then(|| self.node(self.owner(key)).name.as_str())
     }
 
-    /// Whether `key` may be on `node`: it is the owner, or keys are spread at random.
+    /// Whether a message to this channel may go to `node`.
+    #[must_use]
+    pub fn may_speak(&self, node: NodeId, channel: &[u8]) -> bool {
+        self.ring.is_random() || self.speaker(channel) == node
+    }
+
+    /// Whether requests for `key` may go to `node`: it serves it, or keys are spread at random.
     #[must_use]
     pub fn may_own(&self, node: NodeId, key: &[u8]) -> bool {
-        self.ring.may_own(node, key)
+        if self.change.is_none() { self.ring.may_own(node, key) } else { self.owner(key) == node }
+    }
+
+    /// Whether a key that was found on `node` is a client's and counts there: a stray copy and Circlet's own do not. One that
+    /// moves counts at both nodes.
+    #[must_use]
+    pub fn may_show(&self, node: NodeId, key: &[u8]) -> bool {
+        if is_own(key) {
+            return false;
+        }
+        match &self.change {
+            None => self.ring.may_own(node, key),
+            Some(_) => match self.place(key) {
+                Place::At(owner) => owner == node,
+                Place::Moving(one, other) => node == one || node == other,
+                Place::Fenced => self.ring.may_own(node, key),
+            },
+        }
     }
 
     /// The member called `name`.

@@ -41,6 +41,8 @@ pub use super::core::{Facts, Snapshot};
 use super::{
     client::{Refused, Registry},
     command::Table,
+    control::Control,
+    core::Message,
     counters::Published,
     observe::Journal,
     options::Options,
@@ -63,6 +65,7 @@ pub struct Shared {
     settings: Arc<Settings>,
     registry: Arc<Registry>,
     options: Arc<dyn Options>,
+    control: Arc<dyn Control>,
     mailboxes: Vec<Mailbox>,
     /// What workers plan with: the newest.
     snapshot: watch::Sender<Snapshot>,
@@ -110,6 +113,7 @@ impl Fleet {
         settings: Arc<Settings>,
         snapshot: Snapshot,
         options: Arc<dyn Options>,
+        control: Arc<dyn Control>,
         first_thread: usize,
     ) -> io::Result<Self> {
         let count = settings.workers.max(1);
@@ -123,6 +127,7 @@ impl Fleet {
             settings,
             registry,
             options,
+            control,
             mailboxes,
             acknowledged: (0..count).map(|_| AtomicU64::new(snapshot.topology.epoch.0)).collect(),
             acknowledging: Notify::new(),
@@ -219,6 +224,15 @@ impl Fleet {
         }
     }
 
+    /// Tells a worker something, when its mailbox is full as soon as there is room. Must be called in a runtime.
+    pub fn tell(&self, worker: usize, message: Message) {
+        let Some(mailbox) = self.shared.mailboxes.get(worker) else { return };
+        if let Err(letter) = mailbox.send(Letter::Message(message)) {
+            let mailbox = mailbox.clone();
+            tokio::spawn(async move { mailbox.send_surely(letter).await });
+        }
+    }
+
     /// Each worker's numbers, at most one tick old.
     #[must_use]
     pub fn published(&self) -> &[Arc<Published>] {
@@ -291,6 +305,7 @@ fn refuse(stream: Stream) {
 mod tests {
     use super::*;
     use crate::traffic::{
+        control::NoControl,
         options::NoOptions,
         route::{Address, Node, Ring},
     };
@@ -306,7 +321,7 @@ mod tests {
         let settings = Arc::new(Settings { workers: 3, ..Settings::default() });
         let table = Arc::new(Table::builtin());
         let snapshot = Snapshot { topology: topology(1), table: Arc::clone(&table), facts: Facts::default() };
-        let fleet = Fleet::start(settings, snapshot, Arc::new(NoOptions), 0).unwrap();
+        let fleet = Fleet::start(settings, snapshot, Arc::new(NoOptions), Arc::new(NoControl), 0).unwrap();
         fleet.barrier(Epoch(1)).await;
         for epoch in 2..100 {
             fleet.publish_topology(topology(epoch));

@@ -76,12 +76,15 @@ pub(super) fn runtime() -> std::io::Result<LocalRuntime> {
 pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, inbox: Inbox) {
     let mut snapshots = shared.snapshot.subscribe();
     let snapshot = snapshots.borrow_and_update().clone();
+    // It may be newer than the one that the fleet began with.
+    shared.acknowledge(index, snapshot.topology.epoch.0);
     let settings = Arc::clone(&shared.settings);
     let seed = fastrand::u64(..);
     let mut core = Core::new(settings, snapshot, Arc::clone(&shared.registry), index, seed);
     core.write_into(Arc::clone(&shared.journal));
     core.remember_in(Arc::clone(&shared.scripts));
     core.offer(Arc::clone(&shared.options));
+    core.answer_to(Arc::clone(&shared.control));
     let state = State {
         core,
         clients: Vec::new(),

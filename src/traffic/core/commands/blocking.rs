@@ -7,6 +7,8 @@
 //! ```
 //! A blocked session takes no more requests, as in Redis, but its socket is read so that its end is seen; the leased
 //! connection is then closed at once, and the node pops nothing for it. Bounded by the leases; no timer runs for it.
+//! When its keys move to another node, it is unblocked at the old one behind the fence (`core/gate.rs`): what it was given
+//! by then is the client's, a nil is not, and it is given again at the new node, with the rest of its time.
 //! Invariant: a connection that somebody was told to unblock is never used again, or the word could meet the next
 //! session's command.
 //!
@@ -20,6 +22,7 @@ use crate::traffic::{
     command::{Gather, KeysError, Row},
     core::{
         Asker, Core, Message,
+        dispatch::own_among,
         lease::NoLease,
         request::{Request, Taken},
     },
@@ -50,6 +53,9 @@ impl Core {
             Ok(()) => {}
             // It cannot block: the node says what is wrong with it.
             Err(KeysError::Malformed | KeysError::ForeignPattern) => return self.any(key, request, row),
+        }
+        if let Some(own) = own_among(request, row, &keys) {
+            return self.reject(key, row, &Refusal::OwnKey(own));
         }
         match self.owner_of_all(request, &keys) {
             Ok(Some(node)) => self.block_at(key, request, row, node),
@@ -85,7 +91,8 @@ impl Core {
         self.caching_first(key, id);
         self.put(id, entry, request);
         self.pipes[id.index()].ends = true;
-        self.blocked(key, Blocked { pipes: vec![id], seq, whole: true });
+        let (request, since_us) = (request.bytes.to_vec(), self.now_us);
+        self.blocked(key, Blocked { pipes: vec![id], seq, whole: true, request, since_us, moves: false });
         Taken::Yes
     }
 
@@ -150,7 +157,8 @@ impl Core {
         if pipes.is_empty() {
             return self.finish_aggregate(aggregate);
         }
-        self.blocked(key, Blocked { pipes, seq, whole: false });
+        let (request, since_us) = (Vec::new(), self.now_us);
+        self.blocked(key, Blocked { pipes, seq, whole: false, request, since_us, moves: false });
     }
 
     /// The session waits from now on.
@@ -167,9 +175,11 @@ impl Core {
     pub(in crate::traffic::core) fn waits_no_more(&mut self, key: ClientKey) {
         let Some(client) = self.client_mut(key) else { return };
         let Some(special) = &mut client.special else { return };
-        if special.blocked.take().is_some() {
-            client.record.mark(Record::BLOCKED, false);
-            self.counters.blocked = self.counters.blocked.saturating_sub(1);
+        let Some(blocked) = special.blocked.take() else { return };
+        client.record.mark(Record::BLOCKED, false);
+        self.counters.blocked = self.counters.blocked.saturating_sub(1);
+        if blocked.moves && !blocked.pipes.is_empty() {
+            self.no_longer_blocked();
         }
     }
 
@@ -180,6 +190,11 @@ impl Core {
         let Some(blocked) = special.and_then(|special| special.blocked.clone()) else {
             return self.answer_asker(asker, false);
         };
+        if blocked.pipes.is_empty() {
+            // It is between two nodes.
+            self.answer_unblocked(key, blocked.seq, error);
+            return self.answer_asker(asker, true);
+        }
         let mut asker = asker;
         for id in &blocked.pipes {
             let word = Word { error, asker: asker.take() };
@@ -192,6 +207,11 @@ impl Core {
                 self.answer_asker(word.asker, true);
             }
         }
+    }
+
+    /// Tells the node of a leased connection that its client waits no more, as if its time were over; false: it cannot be told.
+    pub(super) fn unblock_quietly(&mut self, id: PipeId) -> bool {
+        self.tell_node_to_unblock(id, Word { error: false, asker: None }).is_ok()
     }
 
     /// Tells the node of a leased connection that its client waits no more; gives the word back if that cannot be said.

@@ -42,6 +42,11 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 impl Core {
     /// `EXEC`
     pub(super) fn exec(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
+        if self.has_moved(key)
+            && let Some(taken) = self.gate_block(key)
+        {
+            return taken;
+        }
         let Some(client) = self.client(key) else { return Taken::Yes };
         let special = client.special.as_deref();
         let Some(transaction) = special.and_then(|special| special.transaction.as_deref()) else {
@@ -59,6 +64,14 @@ impl Core {
             self.give_up(key, &Refusal::WatchLost(topology.node(node)));
             return Taken::Yes;
         }
+        if watch.is_some_and(|watch| watch.moved) {
+            // What it watched has moved to another node: whether it was written there in between nobody can say.
+            let proto = client.proto;
+            self.end_transaction(key);
+            self.forget_watch(key);
+            self.answer(key, |out| encode::null_array(out, proto));
+            return Taken::Yes;
+        }
         if !transaction.needs_node() && watch.is_none() {
             self.exec_without_node(key, request);
             return Taken::Yes;
@@ -72,6 +85,14 @@ impl Core {
             Err(taken) => return taken,
         }
         Taken::Yes
+    }
+
+    /// Whether the nodes have changed since the session's MULTI, though they are not changing now: what was one node's may be
+    /// no more. (While they change, the gate has looked.)
+    fn has_moved(&self, key: ClientKey) -> bool {
+        let special = self.client(key).and_then(|client| client.special.as_deref());
+        let transaction = special.and_then(|special| special.transaction.as_deref());
+        transaction.is_some_and(|transaction| transaction.moved) && !self.watch.has(Watch::MOVING)
     }
 
     /// Whether a value that is read over this connection, which does not track, could be cached for ever: the keys are watched
@@ -102,7 +123,7 @@ impl Core {
         let leased = transaction.is_some_and(|transaction| transaction.changes_connection);
         let channel = transaction.and_then(|transaction| transaction.first_channel());
         let home = special.home().map(|home| home.node);
-        let home = home.or_else(|| channel.map(|channel| self.snapshot.topology.owner(channel)));
+        let home = home.or_else(|| channel.map(|channel| self.snapshot.topology.speaker(channel)));
         let Some(node) = home.or_else(|| self.any_live_node()) else {
             self.give_up(key, &Refusal::NoNode);
             return Err(Taken::Yes);
@@ -194,7 +215,7 @@ impl Core {
         let node = self.pipes[id.index()].node;
         let (topology, audience) = (&self.snapshot.topology, &self.registry.audience);
         transaction.into_block(|kind, channel| {
-            topology.may_own(node, channel).then(|| audience.correction(kind, channel, node))
+            topology.may_speak(node, channel).then(|| audience.correction(kind, channel, node))
         })
     }
 

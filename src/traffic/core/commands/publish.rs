@@ -22,7 +22,7 @@ impl Core {
     /// `PUBLISH channel message`
     pub(super) fn publish_message(&mut self, key: ClientKey, request: Request<'_>, row: &Row, kind: Kind) -> Taken {
         let channel = request.arg(1);
-        let node = self.snapshot.topology.owner(channel);
+        let node = self.snapshot.topology.speaker(channel);
         match self.registry.audience.correction(kind, channel, node) {
             0 => self.send_one(key, request, row, node),
             by => {

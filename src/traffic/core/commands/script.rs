@@ -176,6 +176,7 @@ impl Core {
             ..Entry::unwanted(self.stamp())
         };
         self.put(pipe, entry, request);
+        self.fence_again(pipe);
     }
 
     /// A refusal in the place of the reply to `seq`.

@@ -23,6 +23,7 @@ use crate::traffic::{
     command::{Flags, KeysError, Local, Reason, Route, Row, Script, Session, Stepwise},
     core::{
         Core,
+        dispatch::own_among,
         request::{Request, Taken},
     },
     pubsub::Kind,
@@ -202,6 +203,10 @@ impl Core {
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
         let share = match row.find_keys(request.args, request.bytes, self.patterns(), &mut keys) {
+            Ok(()) if let Some(own) = own_among(request, row, &keys) => {
+                self.refuse(key, &Refusal::OwnKey(own));
+                None
+            }
             Ok(()) => match self.home_of(key, request, &keys) {
                 Ok(home) => {
                     if let (Some(home), Some(transaction)) = (home, self.queueing(key)) {

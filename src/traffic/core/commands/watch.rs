@@ -67,7 +67,7 @@ impl Core {
         let home = home?;
         match self.lease(key, home.node) {
             Ok(pipe) => {
-                let watch = Watch { pipe, home, holds: false, lost: false };
+                let watch = Watch { pipe, home, holds: false, lost: false, moved: false };
                 self.client_mut(key)?.special_mut().watch = Some(watch);
                 Some(pipe)
             }

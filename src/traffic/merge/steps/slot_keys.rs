@@ -74,7 +74,7 @@ impl SlotKeys {
                 return Next::Answer(error("ERR the node's reply is none of a scan"));
             };
             for key in keys {
-                let mine = slot_of(key) == self.slot && cx.topology.may_own(place.node, key);
+                let mine = slot_of(key) == self.slot && cx.topology.may_show(place.node, key);
                 if mine && self.keys.insert(key.to_vec()) {
                     self.held += key.len() + ENTRY;
                 }

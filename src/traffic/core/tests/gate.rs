@@ -1,0 +1,385 @@
+//! Keys on the move: who waits, for what, and that a fence is quiet when it says so.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::traffic::{
+    control::{Ask, Wanted},
+    route::{Change, Phase},
+};
+
+/// A control plane that only listens.
+#[derive(Debug, Default)]
+struct Desk(Mutex<Vec<Ask>>);
+
+impl Control for Desk {
+    fn ask(&self, ask: Ask) {
+        self.0.lock().unwrap().push(ask);
+    }
+}
+
+/// A world in which node 0 loses keys to the others.
+struct Moving {
+    world: World,
+    desk: Arc<Desk>,
+    next: Arc<Ring>,
+}
+
+impl Moving {
+    fn new() -> Self {
+        let mut world = World::new(settings());
+        let desk = Arc::new(Desk::default());
+        world.core.answer_to(Arc::clone(&desk) as Arc<dyn Control>);
+        let next = Arc::new(Ring::build(&[("a", 0.5), ("b", 1.0), ("c", 1.0)], 512).unwrap());
+        Self { world, desk, next }
+    }
+
+    /// The next topology; gives the epochs that are acknowledged.
+    fn publish(&mut self, phase: Option<Phase>) -> Vec<u64> {
+        let before = Arc::clone(&self.world.core.snapshot.topology);
+        let epoch = Epoch(before.epoch.0 + 1);
+        let ring = if phase.is_some() { Arc::clone(&before.ring) } else { Arc::clone(&self.next) };
+        let mut topology = Topology::new(before.nodes.clone(), ring, epoch);
+        if let Some(phase) = phase {
+            let next = Arc::clone(&self.next);
+            let loses = Box::new([true, false, false]);
+            topology = topology.changing(Change { id: 1, next, done: Box::new([false]), part: 0, phase, loses });
+        }
+        let mut snapshot = self.world.core.snapshot().clone();
+        snapshot.topology = Arc::new(topology);
+        self.world.core.publish(snapshot);
+        self.acknowledged()
+    }
+
+    fn acknowledged(&mut self) -> Vec<u64> {
+        let (mut epochs, mut resumed) = (Vec::new(), Vec::new());
+        let mut rest = Vec::new();
+        for todo in self.world.core.take_todo() {
+            match todo {
+                Todo::Acknowledge(epoch) => epochs.push(epoch.0),
+                Todo::Resume(key) => resumed.push(key),
+                other => rest.push(other),
+            }
+        }
+        self.world.core.todo = rest;
+        resumed.into_iter().for_each(|key| self.world.core.resume_client(key));
+        epochs
+    }
+
+    /// What was asked of the control plane since the last call.
+    fn asked(&self) -> Vec<Ask> {
+        std::mem::take(&mut self.desk.0.lock().unwrap())
+    }
+
+    fn wanted(&self) -> Wanted {
+        match self.asked().as_slice() {
+            [Ask::Bring(wanted)] => wanted.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn brought(&mut self, ticket: u64, result: Result<(), String>) {
+        self.world.core.receive(Message::Brought { ticket, result });
+        self.acknowledged();
+    }
+
+    /// A key that node 0 loses, and its new node; `n` tells several apart.
+    fn moving(&self, n: usize) -> (String, usize) {
+        let ring = &self.world.core.snapshot.topology.ring;
+        let moves = |key: &String| {
+            ring.owner_of(key.as_bytes()) == NodeId(0) && self.next.owner_of(key.as_bytes()) != NodeId(0)
+        };
+        let key = (0..).map(|i| format!("m{n}-{i}")).find(moves).unwrap();
+        let to = self.next.owner_of(key.as_bytes()).index();
+        (key, to)
+    }
+
+    /// A key that stays at node 0.
+    fn staying(&self) -> String {
+        let ring = &self.world.core.snapshot.topology.ring;
+        let stays = |key: &String| {
+            ring.owner_of(key.as_bytes()) == NodeId(0) && self.next.owner_of(key.as_bytes()) == NodeId(0)
+        };
+        (0..).map(|i| format!("s{i}")).find(stays).unwrap()
+    }
+}
+
+const PING: &str = "*1\r\n$4\r\nPING\r\n";
+
+/// No epoch is acknowledged.
+const QUIET: [u64; 0] = [];
+
+/// Nothing is asked.
+const NOTHING: [Ask; 0] = [];
+
+#[test]
+fn a_fence_lets_pass_what_stays_holds_what_moves_and_waits_for_what_is_under_way() {
+    let mut moving = Moving::new();
+    let ((key, to), stays) = (moving.moving(0), moving.staying());
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["SET", &key, "1"]));
+    assert_eq!(moving.publish(Some(Phase::Prepare)), [2]);
+    assert_eq!(moving.world.asked(0), command(&["SET", &key, "1"]));
+    assert_eq!(moving.publish(Some(Phase::Fence)), QUIET, "a write is under way");
+    assert_eq!(moving.world.asked(0), PING);
+    let other = moving.world.client();
+    moving.world.say(other, &command(&["GET", &stays]));
+    moving.world.say(client, &command(&["GET", &key]));
+    assert_eq!(moving.world.asked(0), command(&["GET", &stays]));
+    moving.world.node_says(0, "+OK\r\n");
+    assert_eq!(moving.acknowledged(), QUIET);
+    moving.world.node_says(0, "+PONG\r\n");
+    assert_eq!(moving.acknowledged(), [3]);
+    assert_eq!(moving.world.heard(client), "+OK\r\n");
+    // Nobody asks for anything before it moves.
+    assert_eq!(moving.asked(), NOTHING);
+    assert_eq!(moving.publish(Some(Phase::Moving)), [4]);
+    let wanted = moving.wanted();
+    assert_eq!((wanted.epoch, wanted.db, wanted.keys.as_slice()), (Epoch(4), 0, [key.clone().into()].as_slice()));
+    assert_eq!(moving.world.asked(to), "");
+    moving.brought(wanted.ticket, Ok(()));
+    assert_eq!(moving.world.asked(to), command(&["GET", &key]));
+    moving.world.node_says(to, "$1\r\n1\r\n");
+    assert_eq!(moving.world.heard(client), "$1\r\n1\r\n");
+    // From now on it is there.
+    moving.world.say(other, &command(&["GET", &key]));
+    assert_eq!((moving.asked(), moving.world.asked(to)), (vec![], command(&["GET", &key])));
+    assert_eq!(moving.publish(None), [5]);
+    moving.world.say(other, &command(&["INCR", &key]));
+    assert_eq!(moving.world.asked(to), command(&["INCR", &key]));
+}
+
+#[test]
+fn a_quiet_worker_acknowledges_a_fence_at_once_and_whoever_is_held_sees_the_end() {
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    assert_eq!(moving.publish(Some(Phase::Fence)), [2]);
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["GET", &key]));
+    assert_eq!(moving.world.asked(0), "");
+    assert!(!moving.world.core.wants_input(client));
+    // The change is given up.
+    moving.next = Arc::clone(&moving.world.core.snapshot.topology.ring);
+    assert_eq!(moving.publish(None), [3]);
+    assert_eq!(moving.world.asked(0), command(&["GET", &key]));
+}
+
+#[test]
+fn what_cannot_be_brought_is_refused_with_the_reason_and_the_session_goes_on() {
+    let mut moving = Moving::new();
+    let ((key, _), stays) = (moving.moving(0), moving.staying());
+    moving.publish(Some(Phase::Moving));
+    let client = moving.world.client();
+    moving.world.say(client, &(command(&["GET", &key]) + &command(&["GET", &stays])));
+    let ticket = moving.wanted().ticket;
+    assert_eq!(moving.world.asked(0), "", "what is behind it waits");
+    moving.brought(ticket, Err("NODEDOWN node a: gone".to_owned()));
+    assert_eq!(moving.world.asked(0), command(&["GET", &stays]));
+    moving.world.node_says(0, "$-1\r\n");
+    assert_eq!(moving.world.heard(client), "-NODEDOWN node a: gone\r\n$-1\r\n");
+    assert_eq!(moving.asked(), NOTHING);
+}
+
+#[test]
+fn commands_of_several_keys_wait_for_all_of_them() {
+    let mut moving = Moving::new();
+    let ((one, to), stays) = (moving.moving(0), moving.staying());
+    let (other, _) = (1..).map(|n| moving.moving(n)).find(|(_, node)| *node == to).unwrap();
+    moving.publish(Some(Phase::Moving));
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["MGET", &one, &stays, &other]));
+    let wanted = moving.wanted();
+    assert_eq!(wanted.keys, [one.clone(), other.clone()]);
+    moving.brought(wanted.ticket, Ok(()));
+    assert_eq!(moving.world.asked(to), command(&["MGET", &one, &other]));
+    assert_eq!(moving.world.asked(0), command(&["MGET", &stays]));
+    moving.world.node_says(0, "*1\r\n:2\r\n");
+    moving.world.node_says(to, "*2\r\n:1\r\n:3\r\n");
+    assert_eq!(moving.world.heard(client), "*3\r\n:1\r\n:2\r\n:3\r\n");
+}
+
+#[test]
+fn a_read_that_is_repeated_in_a_fence_is_waited_for() {
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["GET", &key]));
+    moving.world.asked(0);
+    assert_eq!(moving.publish(Some(Phase::Fence)), QUIET);
+    moving.world.asked(0);
+    moving.world.core.set_now(10_000_000);
+    moving.world.lose(0, &Lost::Broken("reset".to_owned()));
+    moving.world.connect_all();
+    assert_eq!(moving.world.asked(0), command(&["GET", &key]) + PING);
+    moving.world.node_says(0, "$1\r\n1\r\n");
+    assert_eq!(moving.acknowledged(), QUIET);
+    moving.world.node_says(0, "+PONG\r\n");
+    assert_eq!(moving.acknowledged(), [2]);
+    assert_eq!(moving.world.heard(client), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_fence_ends_when_its_node_is_silent() {
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["INCR", &key]));
+    assert_eq!(moving.publish(Some(Phase::Fence)), QUIET);
+    moving.world.lose(0, &Lost::Silent);
+    assert_eq!(moving.acknowledged(), [2]);
+    assert!(moving.world.heard(client).starts_with("-TIMEOUT "));
+}
+
+#[test]
+fn a_blocking_command_follows_its_keys_with_the_rest_of_its_time() {
+    let mut moving = Moving::new();
+    let (key, to) = moving.moving(0);
+    let (client, fired) = (moving.world.client(), moving.world.client());
+    moving.world.say(client, &command(&["BLPOP", &key, "5"]));
+    moving.world.say(fired, &command(&["BLPOP", &key, "0"]));
+    moving.world.greet_all();
+    let (id, fired_id) = (moving.world.leases(client)[0], moving.world.leases(fired)[0]);
+    assert_eq!(moving.publish(Some(Phase::Fence)), QUIET);
+    let unblock = |id: PipeId| command(&["CLIENT", "UNBLOCK", &(1_000 + id.index()).to_string(), "TIMEOUT"]);
+    assert_eq!(moving.world.asked(0), unblock(id) + &unblock(fired_id));
+    moving.world.core.set_now(2_000_000);
+    moving.world.says_on(fired_id, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
+    moving.world.node_says(0, ":1\r\n");
+    moving.world.node_says(0, ":0\r\n");
+    assert_eq!(moving.world.heard(fired), "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
+    assert_eq!(moving.acknowledged(), QUIET, "one still waits there");
+    moving.world.says_on(id, "*-1\r\n");
+    assert_eq!(moving.acknowledged(), [2]);
+    assert_eq!(moving.world.heard(client), "");
+    moving.publish(Some(Phase::Moving));
+    let wanted = moving.wanted();
+    assert_eq!(wanted.keys, std::slice::from_ref(&key));
+    moving.brought(wanted.ticket, Ok(()));
+    moving.world.greet_all();
+    let id = *moving.world.leases(client).last().unwrap();
+    assert_eq!(moving.world.core.pipes[id.index()].node.index(), to);
+    assert_eq!(moving.world.asked_on(id), command(&["BLPOP", &key, "3.000"]));
+    moving.world.says_on(id, "*2\r\n$1\r\nk\r\n$1\r\ny\r\n");
+    assert_eq!(moving.world.heard(client), "*2\r\n$1\r\nk\r\n$1\r\ny\r\n");
+    assert!(!moving.world.core.client(client).unwrap().record.is_marked(Record::BLOCKED));
+}
+
+#[test]
+fn a_blocked_session_between_two_nodes_can_be_unblocked_or_leave() {
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    let (client, gone) = (moving.world.client(), moving.world.client());
+    for client in [client, gone] {
+        moving.world.say(client, &command(&["BLPOP", &key, "0"]));
+    }
+    moving.world.greet_all();
+    moving.publish(Some(Phase::Fence));
+    moving.world.says_on(moving.world.leases(client)[0], "*-1\r\n");
+    moving.world.core.drop_client(gone, Closed::ByClient);
+    assert_eq!(moving.acknowledged(), [2], "who is gone holds no fence up");
+    moving.world.core.unblock(client, true, None);
+    assert!(moving.world.heard(client).starts_with("-UNBLOCKED"));
+    moving.publish(Some(Phase::Moving));
+    assert_eq!(moving.asked(), NOTHING);
+}
+
+#[test]
+fn a_watch_from_before_a_fence_makes_exec_answer_nil() {
+    let mut moving = Moving::new();
+    let (key, to) = moving.moving(0);
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["WATCH", &key]));
+    moving.world.greet_all();
+    let id = moving.world.leases(client)[0];
+    moving.world.says_on(id, "+OK\r\n");
+    assert_eq!(moving.world.heard(client), "+OK\r\n");
+    moving.acknowledged();
+    moving.publish(Some(Phase::Fence));
+    moving.publish(Some(Phase::Moving));
+    moving.world.say(client, "MULTI\r\n");
+    moving.world.say(client, &command(&["INCR", &key]));
+    let wanted = moving.wanted();
+    moving.brought(wanted.ticket, Ok(()));
+    moving.world.say(client, "EXEC\r\n");
+    assert_eq!(moving.world.heard(client), "+OK\r\n+QUEUED\r\n*-1\r\n");
+    // The next one runs at the new node.
+    moving.world.say(client, &("MULTI\r\n".to_owned() + &command(&["INCR", &key]) + "EXEC\r\n"));
+    assert!(moving.world.asked(to).contains("INCR"));
+}
+
+#[test]
+fn a_transaction_that_was_queued_before_runs_where_its_keys_are_now() {
+    let mut moving = Moving::new();
+    let (key, to) = moving.moving(0);
+    let client = moving.world.client();
+    moving.world.say(client, &("MULTI\r\n".to_owned() + &command(&["INCR", &key])));
+    moving.publish(Some(Phase::Fence));
+    moving.publish(Some(Phase::Moving));
+    moving.world.say(client, "EXEC\r\n");
+    let wanted = moving.wanted();
+    moving.brought(wanted.ticket, Ok(()));
+    assert!(moving.world.asked(to).contains("INCR"));
+    assert_eq!(moving.world.asked(0), "");
+}
+
+#[test]
+fn a_transaction_whose_keys_came_apart_runs_nothing() {
+    let mut moving = Moving::new();
+    let ((key, _), stays) = (moving.moving(0), moving.staying());
+    let client = moving.world.client();
+    moving.world.say(client, &("MULTI\r\n".to_owned() + &command(&["INCR", &key]) + &command(&["INCR", &stays])));
+    moving.publish(Some(Phase::Fence));
+    moving.publish(None);
+    moving.world.say(client, "EXEC\r\n");
+    let heard = moving.world.heard(client);
+    assert!(heard.starts_with("+OK\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT "), "{heard}");
+    assert!(heard.contains("CROSSSLOT"), "{heard}");
+    moving.world.say(client, &command(&["GET", &stays]));
+    assert_eq!(moving.world.asked(0), command(&["GET", &stays]));
+}
+
+#[test]
+fn clients_neither_write_circlets_own_keys_nor_see_them() {
+    let mut moving = Moving::new();
+    let client = moving.world.client();
+    for words in [
+        &["SET", "circlet:x", "1"][..],
+        &["MSET", "a", "1", "circlet:move:1", "2"],
+        &["DEL", "circlet:move:1"],
+        &["RENAME", "{circlet:x}", "circlet:x"],
+        &["BLPOP", "circlet:x", "0"],
+        &["EVAL", "return 1", "1", "circlet:x"],
+    ] {
+        moving.world.say(client, &command(words));
+        let heard = moving.world.heard(client);
+        assert!(
+            heard.starts_with("-ERR 'circlet:") && heard.contains("circlet: for") || heard.contains("its own keys"),
+            "{words:?}: {heard}"
+        );
+    }
+    moving.world.say(client, &command(&["KEYS", "*"]));
+    for node in 0..3 {
+        let (own, key) = ("circlet:move:1", moving.world.key(node, 0));
+        moving.world.node_says(node, &format!("*2\r\n${}\r\n{own}\r\n${}\r\n{key}\r\n", own.len(), key.len()));
+    }
+    let heard = moving.world.heard(client);
+    assert!(heard.starts_with("*3\r\n") && !heard.contains("circlet:"), "{heard}");
+}
+
+#[test]
+fn a_flush_in_a_change_is_the_control_planes() {
+    let mut moving = Moving::new();
+    moving.publish(Some(Phase::Moving));
+    let client = moving.world.client();
+    moving.world.say(client, "FLUSHALL\r\nPING\r\n");
+    let asked = moving.asked();
+    let [Ask::Flush { request, db: 0, asker }] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(request, &command(&["FLUSHALL"]));
+    assert_eq!((0..3).map(|node| moving.world.asked(node)).collect::<String>(), "");
+    moving.world.core.receive(Message::Answer { to: *asker, text: b"+OK\r\n".to_vec() });
+    assert_eq!(moving.world.heard(client), "+OK\r\n");
+    moving.acknowledged();
+    assert_eq!(moving.world.heard(client), "+PONG\r\n");
+    moving.world.say(client, &command(&["SWAPDB", "0", "1"]));
+    assert!(moving.world.heard(client).starts_with("-TRYAGAIN SWAPDB"));
+}
