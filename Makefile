@@ -3,10 +3,13 @@
 # Passed on to the program: make run ARGS="--nodes 5 --port 7000"
 ARGS ?=
 
+# How long make soak goes on.
+MINUTES ?= 30
+
 # Rust's name for a Linux without glibc on this processor.
 STATIC = $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help run test verify fix bench compare static dist
+.PHONY: help run test soak verify fix bench compare static dist
 
 help: ## this list
 	@echo "make TARGET"
@@ -26,6 +29,10 @@ test: ## installs what the tests need, then checks and tests everything; continu
 	else \
 		set -x; cargo test --locked; \
 	fi
+
+soak: ## round after round of clients, faults and moves, until one sees what cannot be, or MINUTES=30 are over; SEED=n repeats
+	@.ci/need cargo cc redis-server
+	MINUTES=$(MINUTES) cargo test --locked --test all -- --ignored --exact moves::soak --nocapture
 
 verify: ## only reads: formatting, lints, documentation, each bench once
 	cargo fmt --check

@@ -8,6 +8,7 @@
 //!  faults/    nodes that are down, hang, restart, cut connections
 //!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
+//!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  process/   command line, start, signals, exit codes, `circlet dev`
 //!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/); pools: all of its pools at once
 //!  metrics    the admin address; page/ the status page in Chromium
@@ -26,6 +27,7 @@ mod leftovers;
 mod memory;
 mod metrics;
 mod mixup;
+mod moves;
 mod page;
 mod pools;
 mod process;

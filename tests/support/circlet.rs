@@ -160,6 +160,11 @@ impl Circlet {
         self.launch();
     }
 
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        self.process.as_mut().unwrap().kill();
+    }
+
     /// Starts it again after its end, on the same ports.
     pub fn start_again(&mut self) {
         self.launch();

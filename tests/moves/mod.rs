@@ -1,0 +1,112 @@
+//! Nobody sees anything that one machine would not have shown, whatever happens to nodes, connections and Circlet.
+//!
+//! ```text
+//!            nemesis/  what goes wrong, by a seed
+//!               ▼
+//!  person ──► scene: Circlet ──► [relay] ──► nodes        round    all of it, once
+//!     │  keys, wire, ballast                   │
+//!     │ every operation, its begin and end     │ audit    every key on one node, its owner
+//!     ▼                                        ▼
+//!  linear/  is there an order of them that one machine could have had?
+//! ```
+//! Registers, counters, sets, queues with clients that block, pairs in transactions, keys that end and fields of a large
+//! hash, few of each so that clients meet, beside ballast that takes time to move. `SEED=n` plays a round again: the same
+//! clients and strikes, though not at the same instants. `make soak MINUTES=30` plays round after round, and stops at the
+//! first history that cannot be, drawn from where the state was certain.
+
+mod audit;
+mod ballast;
+mod inside;
+mod keys;
+mod linear;
+mod nemesis;
+mod person;
+mod play;
+mod round;
+mod scene;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use ballast::Ballast;
+use nemesis::{Nemesis, circlet, meddler::Meddler, net, nodes};
+use round::{Outcome, Round};
+use scene::Setup;
+
+use crate::support::seed;
+
+const SETUP: Setup = Setup { nodes: 3, relays: false, keeps: true, inside: None };
+
+const BALLAST: Ballast = Ballast { keys: 2_000, fields: 500 };
+
+/// What may go wrong without relays, and with them.
+const SERVERS: [&dyn Nemesis; 5] = [&nodes::Hang, &nodes::Crash, &nodes::Flush, &circlet::Crash, &circlet::Hang];
+const NET: [&dyn Nemesis; 5] = [&net::Cut, &net::HoldReplies, &net::DeliverLate, &net::Delay, &net::Refuse];
+
+fn play(test: &str, setup: Setup, nemeses: &[&dyn Nemesis], strikes: usize) -> Outcome {
+    let seed = seed::number(test);
+    let outcome = Round { setup, clients: 8, ballast: BALLAST, nemeses, strikes }.play(seed);
+    outcome.expect_whole(seed);
+    outcome
+}
+
+#[test]
+fn all_is_whole_while_nothing_happens() {
+    let outcome = play("all_is_whole_while_nothing_happens", SETUP, &[], 0);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
+fn all_is_whole_in_a_circlet_inside_this_process() {
+    let setup = Setup { inside: Some(|_| {}), ..SETUP };
+    let outcome = play("all_is_whole_in_a_circlet_inside_this_process", setup, &[&nodes::Flush], 1);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
+fn all_is_whole_while_nodes_and_circlet_hang_and_crash() {
+    play("all_is_whole_while_nodes_and_circlet_hang_and_crash", SETUP, &SERVERS, 8);
+}
+
+#[test]
+fn all_is_whole_while_connections_to_nodes_break() {
+    play("all_is_whole_while_connections_to_nodes_break", Setup { relays: true, ..SETUP }, &NET, 8);
+}
+
+#[test]
+fn what_a_node_without_a_disk_loses_is_lost_at_once() {
+    let setup = Setup { keeps: false, ..SETUP };
+    play("what_a_node_without_a_disk_loses_is_lost_at_once", setup, &[&nodes::Crash, &nodes::Hang], 4);
+}
+
+#[test]
+fn who_puts_back_what_was_overwritten_is_found_out() {
+    let seed = seed::number("who_puts_back_what_was_overwritten_is_found_out");
+    let round = Round { setup: SETUP, clients: 8, ballast: BALLAST, nemeses: &[&Meddler], strikes: 3 };
+    let found = (0..4).find_map(|more| round.play(seed.wrapping_add(more)).broken.into_iter().next());
+    eprintln!("{}", found.expect("somebody sees what cannot be"));
+}
+
+/// `make soak MINUTES=30`: round after round, each with the next seed, until one fails or the time is over.
+#[test]
+#[ignore = "takes as long as it is told"]
+fn soak() {
+    let minutes: u64 = std::env::var("MINUTES").map_or(1, |text| text.parse().expect("MINUTES is a number"));
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let mut seed = seed::number("soak");
+    for round in 1.. {
+        eprintln!("--- round {round}: SEED={seed}");
+        let mut rng = Rng::with_seed(seed);
+        let (relays, keeps) = (rng.bool(), rng.u8(..4) > 0);
+        let nemeses = if relays { [&SERVERS[..], &NET].concat() } else { SERVERS.to_vec() };
+        let setup = Setup { nodes: rng.usize(2..5), relays, keeps, ..SETUP };
+        let ballast = Ballast { keys: 20_000, fields: 2_000 };
+        Round { setup, clients: rng.u16(4..13), ballast, nemeses: &nemeses, strikes: 25 }.play(seed).expect_whole(seed);
+        if Instant::now() > end {
+            break;
+        }
+        seed = seed.wrapping_add(1);
+    }
+}
