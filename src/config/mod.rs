@@ -166,7 +166,7 @@ impl Config {
     /// # Errors
     /// None for what [`load`] gave.
     pub fn ring(&self) -> Result<Ring, RingError> {
-        let nodes: Vec<(&str, f64)> = self.nodes.iter().map(|node| (node.name.as_str(), node.weight)).collect();
+        let nodes: Vec<(&str, f64)> = self.nodes.iter().map(|node| (node.ring_name(), node.weight)).collect();
         Ring::of(&nodes, &self.scheme())
     }
 }

@@ -77,8 +77,11 @@ fn read_ring(told: &Fields) -> Option<(Config, Vec<f64>)> {
 
 fn read_node(frame: OwnedFrame) -> Option<(Node, f64)> {
     let node = Fields::of(frame);
-    let read =
-        Node { weight: node.number("weight")?, ..Node::new(node.text("name")?, node.text("address")?.parse().ok()?) };
+    let read = Node {
+        place: node.text("place").map(str::to_owned),
+        weight: node.number("weight")?,
+        ..Node::new(node.text("name")?, node.text("address")?.parse().ok()?)
+    };
     Some((read, node.number("share")?))
 }
 

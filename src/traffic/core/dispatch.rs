@@ -87,7 +87,7 @@ impl Core {
     /// Where the keys lie that a pattern of SORT makes up.
     pub(super) fn patterns(&self) -> Patterns {
         let topology = &self.snapshot.topology;
-        if topology.nodes.len() == 1 {
+        if topology.members().len() == 1 {
             return Patterns::Together;
         }
         topology.ring.tag().map_or(Patterns::Anywhere, Patterns::Tagged)
@@ -117,16 +117,6 @@ impl Core {
             return Taken::Yes;
         };
         self.send_one(client, request, row, node)
-    }
-
-    /// All nodes.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (0..self.links.len()).map(|index| NodeId(index as u16))
-    }
-
-    pub(super) fn any_live_node(&self) -> Option<NodeId> {
-        let index = self.links.iter().position(|link| link.down.is_none())?;
-        Some(NodeId(index as u16))
     }
 
     /// The whole request to one node.

@@ -21,7 +21,7 @@ use crate::traffic::{
     client::ClientKey,
     counters::Closed,
     pipe::{Entry, Holder, Pipe, PipeId, State, chunk::Chunk},
-    pubsub::{Hearing, Kind, Name, Word, comes_from_all_nodes},
+    pubsub::{Hearing, Kind, Name, Station, Word, comes_from_all_nodes},
     refusal::Refusal,
     resp::{Proto, encode, reply::ReplyScanner},
     route::NodeId,
@@ -78,13 +78,36 @@ impl Ear {
 
 impl Core {
     /// The nodes at which a topic must be heard: the only place that knows.
-    pub(super) fn listens_at(&self, kind: Kind, name: &[u8]) -> std::ops::Range<u16> {
-        if comes_from_all_nodes(kind, name) || self.snapshot.topology.ring.is_random() {
-            0..self.links.len() as u16
+    pub(super) fn listens_at(&self, kind: Kind, name: &[u8]) -> Vec<NodeId> {
+        let topology = &self.snapshot.topology;
+        if comes_from_all_nodes(kind, name) || topology.ring.is_random() {
+            topology.members().to_vec()
         } else {
-            let owner = self.snapshot.topology.owner(name).0;
-            owner..owner + 1
+            // While nodes change: where messages go by either ring, since workers do not take the new one all at once.
+            let mut nodes = vec![topology.ring.owner_of(name)];
+            nodes.extend(topology.change.as_ref().map(|change| change.next.owner_of(name)));
+            nodes.dedup();
+            nodes
         }
+    }
+
+    /// A topic is heard at this station no more; returns how many answers to that `waiter` will get.
+    pub(super) fn leave_station(
+        &mut self,
+        kind: Kind,
+        name: &Name,
+        station: Station,
+        waiter: Option<ClientKey>,
+    ) -> usize {
+        if station.hearing == Hearing::Heard {
+            self.registry.audience.count_ear(kind, name, station.node, self.index, -1);
+        }
+        let knows = matches!(station.hearing, Hearing::Heard | Hearing::Asked);
+        if knows {
+            self.order(station.node, Order::Leave(kind, name.clone(), waiter));
+        }
+        self.close_ear(station.node);
+        usize::from(knows)
     }
 
     /// A topic needs `node` from now on.
@@ -114,7 +137,7 @@ impl Core {
     }
 
     /// A topic needs `node` no more.
-    pub(super) fn close_ear(&mut self, node: NodeId) {
+    fn close_ear(&mut self, node: NodeId) {
         if let Some(ear) = self.ear(node) {
             ear.wanted = ear.wanted.saturating_sub(1);
         }
@@ -154,11 +177,6 @@ impl Core {
     /// Asks for this topic at a node whose ear is open.
     pub(super) fn order_listen(&mut self, node: NodeId, kind: Kind, name: &Name, id: u32) {
         self.order(node, Order::Listen(kind, name.clone(), id));
-    }
-
-    /// Ends this topic at a node whose ear is open; `waiter` is told when that is done.
-    pub(super) fn order_leave(&mut self, node: NodeId, kind: Kind, name: &Name, waiter: Option<ClientKey>) {
-        self.order(node, Order::Leave(kind, name.clone(), waiter));
     }
 
     /// Asks the ear at `node` for a sign of life, behind everything that its node has sent; `waiter` is told when it is there.

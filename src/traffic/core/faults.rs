@@ -47,12 +47,12 @@ pub enum Lost {
 impl Core {
     /// Opens one pipe to every node, so that the first requests need not wait.
     pub fn open_all(&mut self) {
-        for node in 0..self.links.len() {
-            self.open_first_pipe(NodeId(node as u16));
+        for node in self.nodes() {
+            self.open_first_pipe(node);
         }
     }
 
-    fn open_first_pipe(&mut self, node: NodeId) {
+    pub(super) fn open_first_pipe(&mut self, node: NodeId) {
         let id = self.first_pipe(node).unwrap_or_else(|| self.new_pipe(node, 0, Proto::Resp2));
         let pipe = &self.pipes[id.index()];
         if pipe.state == State::Ready {
@@ -223,9 +223,9 @@ impl Core {
         self.lease_gone(id);
     }
 
-    /// Opens the pipe anew for the reads that were in flight; the first pipe of a node is always opened again.
+    /// Opens the pipe anew for the reads that were in flight; the first pipe of a member is always opened again.
     fn send_again(&mut self, id: PipeId, node: NodeId, again: Vec<(Entry, Vec<u8>)>) {
-        let first = self.first_pipe(node) == Some(id);
+        let first = self.first_pipe(node) == Some(id) && self.snapshot.topology.is_member(node);
         if self.draining && again.is_empty() || again.is_empty() && !first {
             return;
         }
@@ -248,8 +248,11 @@ impl Core {
         self.fail(entry, &Refusal::Lost(topology.node(node), why, outcome(entry)));
     }
 
-    /// The node answered: its requests pass again.
+    /// The node answered: its requests pass again. One that has left stays down.
     pub(super) fn node_up(&mut self, node: NodeId) {
+        if !self.snapshot.topology.is_member(node) {
+            return;
+        }
         let link = &mut self.links[node.index()];
         let was_down = link.down.take().is_some();
         let counters = &mut self.counters.nodes[node.index()];
@@ -260,6 +263,9 @@ impl Core {
     }
 
     pub(super) fn node_down(&mut self, node: NodeId, why: &str) {
+        if !self.snapshot.topology.is_member(node) {
+            return;
+        }
         let failures = self.links[node.index()].failures + 1;
         let until_us = self.now_us + self.pause_us(failures);
         let link = &mut self.links[node.index()];
@@ -303,12 +309,14 @@ impl Core {
                 self.open_first_pipe(NodeId(index as u16));
             }
         }
+        self.close_left();
         self.mend_tracking();
         self.ask_for_life();
         self.forget_held();
         self.tend_ears();
         self.end_pause_in_time();
         self.look_at_fence();
+        self.look_at_topics();
         self.end_step();
         self.bound_memory();
         self.counters.leased = self.leased() as u64;

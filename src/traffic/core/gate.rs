@@ -124,6 +124,7 @@ impl Core {
         self.find_homes_anew();
         match change {
             Some(change) if change.phase == Phase::Fence => self.begin_fence(topology.epoch, change),
+            Some(change) if change.phase == Phase::Prepare => self.acknowledge_when_heard(topology.epoch),
             _ => self.acknowledge(topology.epoch),
         }
         self.open_gate();
@@ -469,7 +470,7 @@ impl Core {
         self.acknowledge(epoch);
     }
 
-    fn acknowledge(&mut self, epoch: Epoch) {
+    pub(super) fn acknowledge(&mut self, epoch: Epoch) {
         self.todo.push(Todo::Acknowledge(epoch));
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //! [`Core`] is one worker's whole state; its methods stand in one file per idea: [`request`] (a session's bytes),
 //! [`dispatch`] (a planned request to its pipe), [`parts`] (to several nodes), [`commands`] (what Circlet does more about),
-//! [`reply`] (a node's bytes), [`faults`] (connections that fail, and time). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
+//! [`reply`] (a node's bytes), [`faults`] (connections that fail, and time), [`members`] (nodes that come and go). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
 //! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
 //! `faults` (closing). Pure.
 
@@ -20,6 +20,7 @@ mod gate;
 mod intercept;
 mod keys;
 mod lease;
+mod members;
 mod message;
 mod monitor;
 mod observe;
@@ -152,7 +153,12 @@ pub struct Core {
     clients: Slab<Client>,
     next_generation: u32,
     pipes: Vec<Pipe>,
+    /// By slot; those of nodes that have left count as down.
     links: Vec<Link>,
+    /// Nodes that have left, with something in flight still.
+    leaving: Vec<NodeId>,
+    /// The topology that is acknowledged when all topics are heard where it wants them.
+    unheard: Option<Epoch>,
     leases: lease::Leases,
     /// What nodes were told of clients that wait no more, until they answer.
     words: Slab<commands::Word>,
@@ -204,6 +210,7 @@ impl Core {
     #[must_use]
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, registry: Arc<Registry>, index: usize, seed: u64) -> Self {
         let nodes = snapshot.topology.nodes.len();
+        let links = snapshot.topology.nodes.iter().map(|node| Link::of(node.member)).collect();
         let journal = Arc::new(Journal::new(settings.workers, settings.slow.max_len));
         let watch = observe::Watch::new(&settings.slow);
         let scripts = Arc::new(Scripts::new(settings.max_scripts));
@@ -216,7 +223,9 @@ impl Core {
             clients: Slab::new(),
             next_generation: 0,
             pipes: Vec::new(),
-            links: (0..nodes).map(|_| Link::default()).collect(),
+            links,
+            leaving: Vec::new(),
+            unheard: None,
             leases: lease::Leases::default(),
             words: Slab::new(),
             topics: Topics::default(),
@@ -279,13 +288,6 @@ impl Core {
     /// Tells how many bytes the other workers hold, which count for `max_buffered` too.
     pub fn set_others_held(&mut self, bytes: u64) {
         self.others_held = bytes;
-    }
-
-    /// Plans from now on with `snapshot`. Its nodes must be the same ones, in the same order.
-    pub fn publish(&mut self, snapshot: Snapshot) {
-        debug_assert_eq!(snapshot.topology.nodes.len(), self.links.len());
-        let before = std::mem::replace(&mut self.snapshot, snapshot);
-        self.turn_to(&before.topology);
     }
 
     /// What this worker plans with.

@@ -80,9 +80,9 @@ impl Core {
     ) -> Taken {
         self.with_cut(|core, cut| {
             cut.order.extend_from_slice(marks);
-            for node in core.nodes() {
+            for (part, node) in core.nodes().enumerate() {
                 cut.nodes.push(node);
-                write(cut.buffer(node.index()));
+                write(cut.buffer(part));
             }
             core.send_parts(key, kind, reads, cut)
         })

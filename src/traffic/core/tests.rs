@@ -18,6 +18,7 @@ mod cluster;
 mod gate;
 mod leases;
 mod measured;
+mod members;
 mod scripts;
 mod slow;
 mod tracking;

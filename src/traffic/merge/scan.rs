@@ -4,7 +4,8 @@
 //!  SCAN, 64 bits:          | position at the node (36) | run (18) | node (10) |   0 = start at the first node, and the end
 //!  HSCAN, SSCAN, ZSCAN:    | position at the node (46)            | run (18) |   0 = start, and the end
 //! ```
-//! One call asks one node. When that node is through (its own cursor is 0) the next call begins at the next node. Keys
+//! One call asks one node. When that node is through (its own cursor is 0) the next call begins at the next one: nodes that have left are
+//! passed over, and a cursor at one that has left starts over, since its keys are elsewhere now. Keys
 //! are named only by their owner, so a left-over copy on another node is never seen.
 //!
 //! A position is a bucket of a hash table whose seed a Redis draws anew at each start, so it means nothing to the next
@@ -75,11 +76,17 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads a cursor of SCAN over `nodes` nodes.
+    /// Reads a cursor of SCAN over `nodes`, ascending; one at a node that is not among them starts over: where its keys are
+    /// now may have been passed already.
     #[must_use]
-    pub fn of_keyspace(cursor: u64, nodes: usize) -> Self {
+    pub fn of_keyspace(cursor: u64, nodes: &[NodeId]) -> Self {
         let node = NodeId((cursor & (MAX_NODES as u64 - 1)) as u16);
-        if node.index() < nodes { Self::of_key(cursor >> NODE_BITS, node) } else { Self::of_key(0, NodeId(0)) }
+        if nodes.contains(&node) { Self::of_key(cursor >> NODE_BITS, node) } else { Self::start(nodes) }
+    }
+
+    /// From the beginning, over `nodes`.
+    fn start(nodes: &[NodeId]) -> Self {
+        Self { node: nodes.first().copied().unwrap_or(NodeId(0)), run: 0, position: 0 }
     }
 
     /// Reads a cursor of HSCAN, SSCAN or ZSCAN of a key of `node`.
@@ -106,13 +113,18 @@ impl Cursor {
 
 impl Step {
     /// The client's cursor after the run `run` of `node` answered `cursor`. `None`: the node's cursor does not fit.
-    fn next(self, node: NodeId, run: u32, cursor: u64, nodes: usize) -> Option<u64> {
+    fn next(self, node: NodeId, run: u32, cursor: u64, nodes: &[NodeId]) -> Option<u64> {
+        let following = nodes.partition_point(|other| *other <= node);
         match self.sent {
+            // It has left since it was asked, and its keys are elsewhere. A run in it tells the cursor from the end's.
+            _ if self.of == Of::Keyspace && !nodes.contains(&node) => {
+                Cursor { run: 1, ..Cursor::start(nodes) }.number(self.of)
+            }
             // Its connection was lost and it was asked again, of another process: start over.
             Some(sent) if run != 0 && run != sent => Cursor { node, run, position: 0 }.number(self.of),
             _ if cursor == 0 => Some(match self.of {
-                Of::Keyspace if node.index() + 1 < nodes => node.index() as u64 + 1,
-                Of::Keyspace | Of::Key => 0,
+                Of::Keyspace => nodes.get(following).map_or(0, |next| u64::from(next.0)),
+                Of::Key => 0,
             }),
             // Where the run is not known, it is still the one that the cursor says.
             sent => Cursor { node, run: sent.unwrap_or(run), position: cursor }.number(self.of),
@@ -123,7 +135,7 @@ impl Step {
 /// Appends the reply of one step: the client's next cursor and what was found.
 pub(super) fn finish(aggregate: &Aggregate, step: Step, cx: &Context<'_>, out: &mut Vec<u8>) {
     let Some(part) = aggregate.parts.first() else { return };
-    let nodes = cx.topology.nodes.len();
+    let nodes = cx.topology.members();
     if part.state == State::Failed && cx.partial_reads == PartialReads::Nil && step.of == Of::Keyspace {
         // The silent node's keys are left out, as for the other reads.
         let following = Step { sent: None, ..step }.next(part.node, 0, 0, nodes);
@@ -174,32 +186,64 @@ mod tests {
         NodeId(index)
     }
 
+    fn nodes(count: u16) -> Vec<NodeId> {
+        (0..count).map(NodeId).collect()
+    }
+
     #[test]
     fn a_cursor_walks_all_nodes_and_ends_at_zero() {
-        assert_eq!(Cursor::of_keyspace(0, 3), Cursor { node: node(0), run: 0, position: 0 });
-        assert_eq!(START.next(node(0), 7, 0, 3), Some(1));
-        let middle = START.next(node(1), 7, 96, 3).unwrap();
-        assert_eq!(Cursor::of_keyspace(middle, 3), Cursor { node: node(1), run: 7, position: 96 });
-        assert_eq!(START.next(node(2), 7, 0, 3), Some(0));
-        assert_eq!(START.next(node(1), 7, 1 << 36, 3), None);
+        let three = nodes(3);
+        assert_eq!(Cursor::of_keyspace(0, &three), Cursor { node: node(0), run: 0, position: 0 });
+        assert_eq!(START.next(node(0), 7, 0, &three), Some(1));
+        let middle = START.next(node(1), 7, 96, &three).unwrap();
+        assert_eq!(Cursor::of_keyspace(middle, &three), Cursor { node: node(1), run: 7, position: 96 });
+        assert_eq!(START.next(node(2), 7, 0, &three), Some(0));
+        assert_eq!(START.next(node(1), 7, 1 << 36, &three), None);
+    }
+
+    #[test]
+    fn a_cursor_passes_empty_slots_and_starts_over_where_its_node_has_left() {
+        let slots = [node(1), node(4), node(5)];
+        let begin = Cursor { node: node(1), run: 0, position: 0 };
+        assert_eq!(Cursor::of_keyspace(0, &slots), begin);
+        assert_eq!(START.next(node(1), 7, 0, &slots), Some(4));
+        assert_eq!(START.next(node(4), 7, 0, &slots), Some(5));
+        assert_eq!(START.next(node(5), 7, 0, &slots), Some(0));
+        let left = Cursor { node: node(2), run: 7, position: 96 }.number(Of::Keyspace).unwrap();
+        assert_eq!(Cursor::of_keyspace(left, &slots), begin);
+        // It was asked while it was there.
+        for cursor in [0, 96] {
+            let over = START.next(node(0), 7, cursor, &nodes(3)[1..]).unwrap();
+            assert_ne!(over, 0, "that would be the end");
+            assert_eq!(Cursor { run: 0, ..Cursor::of_keyspace(over, &slots) }, begin);
+        }
+        let over = START.next(node(3), 7, 0, &nodes(3)).unwrap();
+        assert_ne!(over, 0, "that would be the end");
+        assert_eq!(Cursor::of_keyspace(over, &nodes(3)).node, node(0));
+        let of_key = Step { of: Of::Key, sent: None, pipe: None };
+        assert_eq!(of_key.next(node(3), 7, 0, &nodes(3)), Some(0), "the elements of one key");
     }
 
     #[test]
     fn the_largest_cursor_comes_back_whole() {
         let run = (1 << RUN_BITS) - 1;
-        let largest = START.next(node(1023), run, (1 << 36) - 1, 1024).unwrap();
+        let largest = START.next(node(1023), run, (1 << 36) - 1, &nodes(1024)).unwrap();
         assert_eq!(largest, u64::MAX);
-        assert_eq!(Cursor::of_keyspace(largest, 1024), Cursor { node: node(1023), run, position: (1 << 36) - 1 });
-        let of_key = Step { of: Of::Key, sent: None, pipe: None }.next(node(1023), run, (1 << 46) - 1, 1024).unwrap();
+        assert_eq!(
+            Cursor::of_keyspace(largest, &nodes(1024)),
+            Cursor { node: node(1023), run, position: (1 << 36) - 1 }
+        );
+        let of_key =
+            Step { of: Of::Key, sent: None, pipe: None }.next(node(1023), run, (1 << 46) - 1, &nodes(1024)).unwrap();
         assert_eq!(Cursor::of_key(of_key, node(5)), Cursor { node: node(5), run, position: (1 << 46) - 1 });
         // A table of 33 million buckets, and any run: exact in a 64-bit float too.
-        assert!(START.next(node(1023), run, (1 << 25) - 1, 1024).unwrap() < 1 << 53);
+        assert!(START.next(node(1023), run, (1 << 25) - 1, &nodes(1024)).unwrap() < 1 << 53);
     }
 
     #[test]
     fn a_cursor_of_no_node_starts_over() {
         let unknown = Cursor { node: node(9), run: 7, position: 7 }.number(Of::Keyspace).unwrap();
-        assert_eq!(Cursor::of_keyspace(unknown, 3), Cursor { node: node(0), run: 0, position: 0 });
+        assert_eq!(Cursor::of_keyspace(unknown, &nodes(3)), Cursor { node: node(0), run: 0, position: 0 });
     }
 
     #[test]
@@ -215,13 +259,17 @@ mod tests {
     fn an_answer_of_another_run_than_the_one_that_was_asked_starts_the_node_over() {
         for (of, at) in [(Of::Keyspace, node(0)), (Of::Key, node(2))] {
             let asked = Step { of, sent: Some(7), pipe: None };
-            let over = asked.next(at, 8, 96, 3).unwrap();
+            let over = asked.next(at, 8, 96, &nodes(3)).unwrap();
             assert_ne!(over, 0, "that would be the end");
-            let cursor = if of == Of::Key { Cursor::of_key(over, at) } else { Cursor::of_keyspace(over, 3) };
+            let cursor = if of == Of::Key { Cursor::of_key(over, at) } else { Cursor::of_keyspace(over, &nodes(3)) };
             assert_eq!(cursor, Cursor { node: at, run: 8, position: 0 });
             // Also when the other run is through: it was not asked from its beginning.
-            assert_eq!(asked.next(at, 8, 0, 3), Some(over));
-            assert_eq!(asked.next(at, 0, 96, 3), asked.next(at, 7, 96, 3), "not known: taken for the same");
+            assert_eq!(asked.next(at, 8, 0, &nodes(3)), Some(over));
+            assert_eq!(
+                asked.next(at, 0, 96, &nodes(3)),
+                asked.next(at, 7, 96, &nodes(3)),
+                "not known: taken for the same"
+            );
         }
     }
 

@@ -118,6 +118,12 @@ impl Topics {
         self.kinds[kind as usize].remove(name)
     }
 
+    /// All topics.
+    pub fn all(&self) -> impl Iterator<Item = (Kind, &Name, &Topic)> {
+        let kinds = Kind::ALL.into_iter().zip(&self.kinds);
+        kinds.flat_map(|(kind, topics)| topics.iter().map(move |(name, topic)| (kind, name, topic)))
+    }
+
     /// All topics, to be changed.
     pub fn all_mut(&mut self) -> impl Iterator<Item = (Kind, &Name, &mut Topic)> {
         let kinds = Kind::ALL.into_iter().zip(&mut self.kinds);

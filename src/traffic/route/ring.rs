@@ -101,6 +101,8 @@ pub struct Ring {
     spread: Spread,
     /// Each node's part of all keys; computed once, since it takes a walk over all arcs.
     shares: Vec<f64>,
+    /// The weights that it was made of.
+    weights: Box<[f64]>,
 }
 
 /// What a look-up has found out of a key in its first half: its hash, or its owner already.
@@ -154,7 +156,8 @@ impl Ring {
                 (Spread::Random(servers.iter().map(|server| server.node).collect()), shares)
             }
         };
-        Ok(Self { scheme: *scheme, spread, shares })
+        let weights = nodes.iter().map(|(_, weight)| *weight).collect();
+        Ok(Self { scheme: *scheme, spread, shares, weights })
     }
 
     /// The node that owns `key`; with [`Scheme::Random`] any, and another one next time.
@@ -241,6 +244,12 @@ impl Ring {
     #[must_use]
     pub fn shares(&self) -> &[f64] {
         &self.shares
+    }
+
+    /// Each node's weight, as the ring was made of; 0: an empty slot.
+    #[must_use]
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
     }
 
     /// How keys are spread over the nodes.

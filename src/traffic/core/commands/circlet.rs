@@ -11,7 +11,7 @@ use crate::traffic::{
     observe::census::Report,
     refusal::Refusal,
     resp::{Proto, encode},
-    route::{NodeId, Scheme, Way, ring::Hashing, way::Step},
+    route::{Scheme, Way, ring::Hashing, way::Step},
 };
 
 /// Events that CIRCLET EVENTS shows if it is not told.
@@ -75,13 +75,18 @@ impl Core {
             }
             Scheme::Random => {}
         }
-        let shares = topology.ring.shares();
-        ring.list("nodes", topology.nodes.len(), |out| {
-            for (node, share) in topology.nodes.iter().zip(shares) {
+        // Those that it was made of, so that whoever makes it once more has the same one.
+        let weights = topology.ring.weights().iter().zip(topology.ring.shares());
+        let nodes = || topology.nodes.iter().zip(weights.clone()).filter(|(_, (weight, _))| **weight != 0.0);
+        ring.list("nodes", nodes().count(), |out| {
+            for (node, (weight, share)) in nodes() {
                 let mut fields = Fields::new(proto);
                 fields.text("name", &node.name);
+                if let Some(place) = &node.place {
+                    fields.text("place", place);
+                }
                 fields.text("address", &node.address.to_string());
-                fields.double("weight", node.weight);
+                fields.double("weight", *weight);
                 fields.double("share", *share);
                 fields.end(out);
             }
@@ -93,14 +98,15 @@ impl Core {
     fn circlet_nodes(&mut self, key: ClientKey) {
         let (topology, proto) = (std::sync::Arc::clone(&self.snapshot.topology), self.proto(key));
         let mut nodes = Vec::new();
-        for (index, (node, share)) in (0..).zip(topology.nodes.iter().zip(topology.ring.shares())) {
-            let report = self.journal.census().of(NodeId(index));
-            let (state, why) = self.told_state(usize::from(index), &report);
+        for &id in topology.members() {
+            let (node, share) = (topology.node(id), topology.ring.shares()[id.index()]);
+            let report = self.journal.census().of(id);
+            let (state, why) = self.told_state(id.index(), &report);
             let mut fields = Fields::new(proto);
             fields.text("name", &node.name);
             fields.text("address", &node.address.to_string());
             fields.double("weight", node.weight);
-            fields.double("share", *share);
+            fields.double("share", share);
             fields.text("state", state);
             fields.text("why", &why);
             fields.number("since", report.since_ms / 1_000);
@@ -108,7 +114,7 @@ impl Core {
             fields.end(&mut nodes);
         }
         self.answer(key, |out| {
-            encode::array_header(out, topology.nodes.len());
+            encode::array_header(out, topology.members().len());
             out.extend_from_slice(&nodes);
         });
     }

@@ -175,10 +175,11 @@ impl Core {
     fn cluster_id(&self, of: &str) -> String {
         let mut digest = Sha256::new();
         digest.update(of);
-        for node in &self.snapshot.topology.nodes {
+        let topology = &self.snapshot.topology;
+        for node in topology.members() {
             // No name holds white space.
             digest.update(b" ");
-            digest.update(&node.name);
+            digest.update(&topology.node(*node).name);
         }
         if let Facade::At(address) = &self.settings.cluster_facade {
             digest.update(b" at ");

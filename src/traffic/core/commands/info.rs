@@ -74,10 +74,12 @@ impl Core {
             self.settings.workers,
             self.registry.len(),
             topology.epoch.0,
-            topology.nodes.len(),
+            topology.members().len(),
+            // Those that have left count as down.
             self.links.iter().filter(|link| link.down.is_none()).count(),
         );
-        for ((index, node), share) in topology.nodes.iter().enumerate().zip(topology.ring.shares()) {
+        for id in topology.members() {
+            let (index, node, share) = (id.index(), topology.node(*id), topology.ring.shares()[id.index()]);
             let state = match self.node_state(index) {
                 ("down", why) => format!("down,reason={why}"),
                 (state, _) => state.to_owned(),

@@ -86,7 +86,7 @@ impl Core {
         let total: usize = nodes.iter().map(|(_, count)| count).sum();
         // One node of one is no news.
         let worst = nodes.into_iter().max_by_key(|(_, count)| *count);
-        patient.slowest = worst.filter(|(_, count)| self.links.len() > 1 && count * 2 > total).map(|(name, _)| name);
+        patient.slowest = worst.filter(|(_, count)| self.nodes().len() > 1 && count * 2 > total).map(|(name, _)| name);
         let text = doctor::report(&self.journal.events(), &patient);
         let proto = self.proto(key);
         self.answer(key, |out| encode::verbatim_text(out, &text, proto));

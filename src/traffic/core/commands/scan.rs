@@ -23,11 +23,11 @@ use crate::traffic::{
 impl Core {
     /// One step of SCAN: the cursor says which node, and where there.
     pub(in crate::traffic::core) fn scan(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
-        let cursor = number(request.arg(1)).map(|cursor| Cursor::of_keyspace(cursor, self.links.len()));
+        let cursor = number(request.arg(1)).map(|cursor| Cursor::of_keyspace(cursor, self.snapshot.topology.members()));
         let node = match cursor {
             Some(cursor) => cursor.node,
             // No number: the node's own error.
-            None => self.any_live_node().unwrap_or(NodeId(0)),
+            None => self.any_live_node().unwrap_or(self.snapshot.topology.members()[0]),
         };
         self.scan_step(key, request, Of::Keyspace, 1, node, cursor)
     }

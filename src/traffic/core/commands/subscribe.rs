@@ -90,8 +90,8 @@ impl Core {
         }
         if self.topics.get(kind, name).is_none() {
             let nodes = self.listens_at(kind, name);
-            self.topics.insert(kind, name, nodes.clone().map(NodeId));
-            nodes.for_each(|node| self.open_ear(NodeId(node)));
+            self.topics.insert(kind, name, nodes.iter().copied());
+            nodes.into_iter().for_each(|node| self.open_ear(node));
         }
         self.ask_stations(kind, name);
         let heard = self.topics.get(kind, name).is_some_and(|topic| self.is_heard(topic));
@@ -102,7 +102,7 @@ impl Core {
     }
 
     /// Asks those nodes for a topic that have not been asked, or have refused it, as far as their ears are open.
-    fn ask_stations(&mut self, kind: Kind, name: &Name) {
+    pub(in crate::traffic::core) fn ask_stations(&mut self, kind: Kind, name: &Name) {
         let Some(topic) = self.topics.get(kind, name) else { return };
         let id = topic.id;
         let unasked = topic.stations.iter().filter(|at| matches!(at.hearing, Hearing::Deaf | Hearing::Refused));
@@ -123,8 +123,8 @@ impl Core {
     /// Why this topic cannot be heard at the moment, as an error line.
     fn hopeless(&self, kind: Kind, name: &[u8]) -> Option<Vec<u8>> {
         let nodes = self.listens_at(kind, name);
-        let deaf = nodes.clone().map(NodeId).find(|node| self.deaf_because(*node).is_some())?;
-        let all = || nodes.clone().all(|node| self.deaf_because(NodeId(node)).is_some());
+        let deaf = nodes.iter().copied().find(|node| self.deaf_because(*node).is_some())?;
+        let all = || nodes.iter().all(|node| self.deaf_because(*node).is_some());
         (!self.is_tolerant(nodes.len()) || all()).then(|| self.deafness(deaf))
     }
 
@@ -234,18 +234,7 @@ impl Core {
             return 0;
         }
         let Some(topic) = self.topics.remove(kind, name) else { return 0 };
-        let mut orders = 0;
-        for station in topic.stations {
-            if station.hearing == Hearing::Heard {
-                self.registry.audience.count_ear(kind, name, station.node, self.index, -1);
-            }
-            if matches!(station.hearing, Hearing::Heard | Hearing::Asked) {
-                self.order_leave(station.node, kind, name, waiter);
-                orders += 1;
-            }
-            self.close_ear(station.node);
-        }
-        orders
+        topic.stations.into_iter().map(|station| self.leave_station(kind, name, station, waiter)).sum()
     }
 
     /// `UNSUBSCRIBE [name …]`

@@ -162,7 +162,7 @@ impl Core {
             Route::Any | Route::Session(Session::Wait | Session::Waitaof | Session::Unwatch) => Some(Share::Node),
             // Whoever listens is no key, and known behind SUBSCRIBE.
             Route::All(_) if row.name.starts_with("pubsub|") => Some(Share::Own),
-            Route::All(_) | Route::Script(_) | Route::Steps(Stepwise::SwapDb) if self.links.len() == 1 => {
+            Route::All(_) | Route::Script(_) | Route::Steps(Stepwise::SwapDb) if self.nodes().len() == 1 => {
                 Some(Share::Node)
             }
             Route::All(_) | Route::Script(_) | Route::Steps(Stepwise::SwapDb) => {

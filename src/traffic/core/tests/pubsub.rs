@@ -4,13 +4,13 @@ use super::*;
 use crate::traffic::{pipe::Holder, pubsub::Kind};
 
 impl World {
-    fn ear(&self, node: usize) -> PipeId {
+    pub(super) fn ear(&self, node: usize) -> PipeId {
         let is_ear = |pipe: &Pipe| pipe.holder == Holder::Ear && pipe.node.index() == node;
         PipeId(self.core.pipes.iter().position(is_ear).unwrap() as u32)
     }
 
     /// What the ear at `node` is told; its words, one line each.
-    fn ordered(&mut self, node: usize) -> Vec<String> {
+    pub(super) fn ordered(&mut self, node: usize) -> Vec<String> {
         let id = self.ear(node);
         let (pipe, pool) = self.core.pipe_out(id);
         let mut text = Vec::new();
@@ -26,7 +26,7 @@ impl World {
         .collect()
     }
 
-    fn ear_says(&mut self, node: usize, bytes: &str) -> Result<(), reply::Nonsense> {
+    pub(super) fn ear_says(&mut self, node: usize, bytes: &str) -> Result<(), reply::Nonsense> {
         let id = self.ear(node);
         for part in bytes.as_bytes().chunks(CHUNK) {
             let mut chunk = self.core.pool().take();
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// The node confirms everything that it was told.
-    fn confirm_all(&mut self, node: usize) {
+    pub(super) fn confirm_all(&mut self, node: usize) {
         for order in self.ordered(node) {
             match order.split_once(' ') {
                 Some((word, name)) => self.ear_says(node, &confirmed(word, name, 1)).unwrap(),
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// A session that listens, at once and confirmed.
-    fn subscriber(&mut self, word: &str, name: &str) -> ClientKey {
+    pub(super) fn subscriber(&mut self, word: &str, name: &str) -> ClientKey {
         let client = self.client();
         self.say(client, &command(&[word, name]));
         self.connect_all();
@@ -92,11 +92,11 @@ impl World {
 const PONG: &str = "*2\r\n$4\r\npong\r\n$0\r\n\r\n";
 
 /// A confirmation in RESP2.
-fn confirmed(word: &str, name: &str, count: i64) -> String {
+pub(super) fn confirmed(word: &str, name: &str, count: i64) -> String {
     format!("*3\r\n${}\r\n{word}\r\n${}\r\n{name}\r\n:{count}\r\n", word.len(), name.len())
 }
 
-fn message(channel: &str, payload: &str) -> String {
+pub(super) fn message(channel: &str, payload: &str) -> String {
     command(&["message", channel, payload])
 }
 

@@ -5,7 +5,7 @@ use crate::traffic::{client::Tracked, pipe::connect::Greeting};
 
 impl World {
     /// A session that speaks RESP3.
-    fn client3(&mut self) -> ClientKey {
+    pub(super) fn client3(&mut self) -> ClientKey {
         let client = self.client();
         self.say(client, &command(&["HELLO", "3"]));
         assert!(self.heard(client).starts_with('%'));
@@ -21,7 +21,7 @@ impl World {
         self.core.client(client).unwrap().record.id
     }
 
-    fn tracked(&self, client: ClientKey) -> Vec<Tracked> {
+    pub(super) fn tracked(&self, client: ClientKey) -> Vec<Tracked> {
         let mut links =
             self.core.client(client).unwrap().tracking().map_or(Vec::new(), |tracking| tracking.links.clone());
         links.sort_by_key(|link| (link.node.index(), link.db));
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-const NULL: &str = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
+pub(super) const NULL: &str = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
 
 fn invalidation(key: &str) -> String {
     format!(">2\r\n$10\r\ninvalidate\r\n*1\r\n${}\r\n{key}\r\n", key.len())

@@ -135,6 +135,7 @@ fn an_empty_slot_only_keeps_its_place() {
         let mut shares = vec![0.0; slots.len()];
         filled.iter().zip(ring.shares()).for_each(|(&slot, &share)| shares[slot] = share);
         assert_eq!(with.shares(), shares, "{scheme:?}");
+        assert_eq!(with.weights(), slots.map(|(_, weight)| weight));
     }
     let random = Ring::of(&slots, &Scheme::Random).unwrap();
     assert!((0..1_000).all(|_| filled.contains(&random.owner_of(b"k").index())));
