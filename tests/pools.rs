@@ -106,6 +106,33 @@ fn every_pool_has_its_keys_where_nutcracker_has_them() {
 }
 
 #[test]
+fn pools_follow_another_file_each_by_itself() {
+    let nodes: Vec<Vec<Redis>> = (0..2).map(|_| Redis::several(1)).collect();
+    let file = File::new(2);
+    let pools = |more: &'static str| [("one", "", plain(&nodes[0])), ("two", more, plain(&nodes[1]))];
+    let mut circlet = file.serve(&file.text(&pools("")), 2);
+    let mut clients = [file.client(0), file.client(1)];
+    file.dir.write("nutcracker.yml", &file.text(&pools("  client_connections: 500\n")));
+    circlet.signal(Signal::HUP);
+    let done = "changed: pool two: session.max_sessions = 500";
+    until_true(done, || circlet.output().contains(done));
+    let limits = clients.each_mut().map(|client| client.ask("CONFIG GET circlet.session.max_sessions"));
+    assert!(limits[0].contains("\r\n10000\r\n") && limits[1].contains("\r\n500\r\n"), "{limits:?}");
+    // Which pools there are is settled at the start.
+    file.dir.write(
+        "nutcracker.yml",
+        &file.text(&pools("  client_connections: 500\n").map(|(name, more, servers)| match name {
+            "one" => ("first", more, servers),
+            _ => (name, more, servers),
+        })),
+    );
+    circlet.signal(Signal::HUP);
+    let done = "need a restart: pool first is new, pool one is not there any more";
+    until_true(done, || circlet.output().contains(done));
+    clients.iter_mut().for_each(|client| client.expect("PING", "+PONG\r\n"));
+}
+
+#[test]
 fn pools_have_their_own_numbers_and_documents() {
     let nodes: Vec<Vec<Redis>> = (0..2).map(|_| Redis::several(2)).collect();
     let file = File::new(2);

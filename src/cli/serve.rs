@@ -1,16 +1,13 @@
-//! `circlet serve`: a configuration file, flags, or both; or the pools of a twemproxy file. Served until a signal.
+//! `circlet serve`: a configuration file, flags, or both; or the pools of a twemproxy file. Served until a signal; SIGHUP
+//! has it read again.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Deployment, Exit, complain, lifecycle};
-use crate::{
-    config::{
-        self, Note,
-        twemproxy::{self, Import, Served},
-    },
-    control::{self, Doors, Pool, Signals, file_limit, logging, notify, plane},
+use crate::control::{
+    self, Doors, Pool, Running, Signals, Source, file_limit, logging, notify, plane, signals::Asked, source::Told,
 };
 
 const EXAMPLES: &str = "\
@@ -21,7 +18,9 @@ Examples:
                 --node cache-a=10.0.0.1:6379 --node cache-b=10.0.0.2:6379*2
   circlet serve --twemproxy-config nutcracker.yml
 
-Flags are stronger than the file. With one --node, no node of the file is used; likewise --listen.";
+Flags are stronger than the file. With one --node, no node of the file is used; likewise --listen.
+SIGHUP has the file read again: what can be changed while it runs is changed, what needs a restart is
+named in the log, and a wrong file changes nothing.";
 
 /// Flags of `circlet serve`.
 #[derive(Args, Debug)]
@@ -44,12 +43,12 @@ pub(super) struct Flags {
 pub(super) fn run(flags: Flags) -> Exit {
     let Flags { config, twemproxy_config, pool, deployment } = flags;
     let overrides = deployment.into_overrides();
-    let loaded = match twemproxy_config {
-        None => config::load(config.as_deref(), &overrides).map(|config| (vec![Pool::only(config)], Vec::new())),
-        Some(file) => twemproxy::load(&file, &pool, &overrides).map(|import| pools(&import)),
+    let source = match twemproxy_config {
+        None => Source::Circlet { file: config, overrides },
+        Some(file) => Source::Twemproxy { file, pools: pool, overrides },
     };
-    match loaded {
-        Ok((pools, notes)) => lifecycle::block_on(Box::pin(serve(pools, notes))),
+    match source.load() {
+        Ok((pools, notes)) => lifecycle::block_on(Box::pin(serve(source, pools, notes))),
         Err(mistakes) => {
             complain(format_args!("the configuration is wrong:\n{mistakes}"));
             Exit::Misconfigured
@@ -57,20 +56,7 @@ pub(super) fn run(flags: Flags) -> Exit {
     }
 }
 
-/// A line for the log, and the pool that it is about, where there are several.
-type Told = (Option<String>, Note);
-
-/// What twemproxy's file comes to. A pool that is alone needs no name: it is served like any other configuration.
-fn pools(import: &Import) -> (Vec<Pool>, Vec<Told>) {
-    let several = import.pools.len() > 1;
-    let name = |pool: &Served| several.then(|| pool.name.clone());
-    let told = import.pools.iter().flat_map(|pool| pool.notes.iter().map(move |note| (name(pool), note.clone())));
-    let notes = import.left_out.iter().map(|note| (None, note.clone())).chain(told).collect();
-    let configs = import.in_one_process();
-    (import.pools.iter().zip(configs).map(|(pool, config)| Pool { name: name(pool), config }).collect(), notes)
-}
-
-async fn serve(pools: Vec<Pool>, notes: Vec<Told>) -> Exit {
+async fn serve(source: Source, pools: Vec<Pool>, notes: Vec<Told>) -> Exit {
     let Some(Pool { config, .. }) = pools.first() else { return Exit::Ended };
     logging::start(&config.log);
     for (pool, note) in notes {
@@ -86,17 +72,35 @@ async fn serve(pools: Vec<Pool>, notes: Vec<Told>) -> Exit {
         }
     };
     starts(&pools);
-    let started = Doors::open(&pools).and_then(|doors| control::start(&pools, doors).map_err(|error| vec![error]));
+    let started =
+        Doors::open(&pools).and_then(|doors| control::start(&pools, doors, source).map_err(|error| vec![error]));
     match started {
         Ok(running) => {
             let (nodes, workers) = sizes(&pools);
-            notify::ready(&format!("serving {nodes} nodes with {workers} workers"));
-            let signal = signals.next().await;
+            let what = format!("serving {nodes} nodes with {workers} workers");
+            notify::ready(&what);
+            let signal = until_the_end(&running, &mut signals, &what).await;
             lifecycle::drain(running, &mut signals, signal, config.drain_timeout).await
         }
         Err(errors) => {
             errors.iter().for_each(complain);
             Exit::NotStarted
+        }
+    }
+}
+
+/// Reads the configuration again whenever a signal asks for it; gives the name of the one that asks for the end.
+async fn until_the_end(running: &Running, signals: &mut Signals, what: &str) -> &'static str {
+    loop {
+        match signals.asked().await {
+            Asked::End(signal) => return signal,
+            Asked::Reload => {
+                notify::reloading();
+                match running.reload() {
+                    Ok(_) => notify::ready(what),
+                    Err(_) => notify::ready(&format!("{what}; the configuration was not read again, see the log")),
+                }
+            }
         }
     }
 }
@@ -115,21 +119,4 @@ fn starts(pools: &[Pool]) {
 fn sizes(pools: &[Pool]) -> (usize, usize) {
     let nodes = pools.iter().map(|pool| pool.config.nodes.len()).sum();
     (nodes, pools.iter().map(|pool| pool.config.traffic.workers).sum())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    #[test]
-    fn a_pool_that_is_alone_is_served_without_its_name() {
-        let pool = |name: &str| Served { name: name.to_owned(), config: Config::default(), notes: Vec::new() };
-        let names = |names: &[&str]| -> Vec<Option<String>> {
-            let import = Import { pools: names.iter().map(|name| pool(name)).collect(), ..Import::default() };
-            pools(&import).0.into_iter().map(|pool| pool.name).collect()
-        };
-        assert_eq!(names(&["a"]), [None]);
-        assert_eq!(names(&["a", "b"]), [Some("a".to_owned()), Some("b".to_owned())]);
-    }
 }

@@ -23,7 +23,43 @@ pub enum Unchangeable {
     Wrong(String, String),
 }
 
+/// What another configuration has otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Options that can be changed while Circlet runs, with their other values, as [`Config::with`] takes them.
+    pub live: Vec<(String, String)>,
+    /// Options that are read at the start only.
+    pub at_start: Vec<String>,
+}
+
 impl Config {
+    /// The options that `other` has otherwise; nodes are none.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Differences {
+        let (mut one, mut two) = (self.clone(), other.clone());
+        let mut differences = Differences::default();
+        for row in option::ROWS {
+            let (is, wanted) = (row.text(&mut one), row.text(&mut two));
+            match wanted {
+                Some(wanted) if row.is_live() && is.as_ref() != Some(&wanted) => {
+                    differences.live.push((row.key.to_owned(), wanted));
+                }
+                wanted if is != wanted => differences.at_start.push(row.key.to_owned()),
+                _ => {}
+            }
+        }
+        // Rows do not show these.
+        for (key, is, wanted) in [
+            ("requirepass", &self.traffic.requirepass, &other.traffic.requirepass),
+            ("admin_token", &self.admin_token, &other.admin_token),
+        ] {
+            if is != wanted {
+                differences.at_start.push(key.to_owned());
+            }
+        }
+        differences
+    }
+
     /// Every option that may be shown, and its value as text.
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, String)> {
@@ -112,6 +148,24 @@ mod tests {
         assert!(matches!(facade("on"), Err(Unchangeable::Wrong(name, _)) if name == "cluster_facade"));
         assert!(facade("h:1").is_ok());
         assert_eq!(with(&[("nosuch", "3")]).unwrap_err(), Unchangeable::Unknown("nosuch".into()));
+    }
+
+    #[test]
+    fn another_configuration_differs_where_it_says_something_else() {
+        let one = Config::default();
+        assert_eq!(one.differences(&one), Differences::default());
+        let mut other = with(&[("session.max_pending", "7"), ("slowlog.slower_than", "off")]).unwrap();
+        other.traffic.workers += 1;
+        other.traffic.requirepass = Some("geheim".into());
+        let differences = one.differences(&other);
+        let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(differences.live, [owned("session.max_pending", "7"), owned("slowlog.slower_than", "off")]);
+        assert_eq!(differences.at_start, ["workers", "requirepass"]);
+        assert!(!format!("{differences:?}").contains("geheim"));
+        // What can be changed, changed: the rest is still another.
+        let followed = one.with(&differences.live).unwrap();
+        let rest = Differences { live: Vec::new(), ..differences };
+        assert_eq!(followed.differences(&other), rest);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use std::{
 };
 
 pub use flags::Overrides;
-pub use live::Unchangeable;
+pub use live::{Differences, Unchangeable};
 pub use mistake::{Mistake, Mistakes, Note, Place};
 pub use nearest::among as nearest_name;
 pub use nodes::{

@@ -23,7 +23,9 @@ pub mod notify;
 pub mod plane;
 pub mod probe;
 pub mod rebalance;
+pub mod reload;
 pub mod signals;
+pub mod source;
 pub mod start;
 pub mod status;
 pub mod telemetry;
@@ -33,6 +35,7 @@ mod views;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use signals::Signals;
+pub use source::Source;
 pub use start::{Doors, Pool, Running, StartError, start};
 
 /// The wall clock, ms since 1970.

@@ -104,6 +104,12 @@ impl Plane {
         &self.fleet
     }
 
+    /// Its options.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
     /// What is shown of it.
     #[must_use]
     pub fn status(&self) -> &Arc<Status> {

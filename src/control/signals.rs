@@ -1,4 +1,5 @@
-//! Signals that end Circlet: SIGTERM and SIGINT, and for `circlet dev` the closed terminal (SIGHUP).
+//! Signals: SIGTERM and SIGINT end Circlet; SIGHUP has it read its configuration again, and ends `circlet dev`, whose terminal
+//! was closed.
 //!
 //! Listened to from the first moment on, so that a signal during start-up is not lost. Io.
 
@@ -6,16 +7,27 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end Circlet.
+/// The signals that Circlet knows.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Option<Signal>,
+    hangup: Signal,
+    /// Whether a closed terminal ends it.
+    terminal: bool,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The end; the signal's name.
+    End(&'static str),
+    /// That the configuration is read again.
+    Reload,
 }
 
 impl Signals {
-    /// Starts to listen; `terminal`: whether a closed terminal ends it too.
+    /// Starts to listen; `terminal`: a closed terminal ends it, and nothing is read again.
     ///
     /// # Errors
     /// If the system refuses a handler.
@@ -23,22 +35,26 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: if terminal { Some(signal(SignalKind::hangup())?) } else { None },
+            hangup: signal(SignalKind::hangup())?,
+            terminal,
         })
     }
 
-    /// The next signal's name. Cancel-safe: a signal that came is given to the next call.
-    pub async fn next(&mut self) -> &'static str {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
+    /// What the next signal asks for. Cancel-safe: a signal that came is given to the next call.
+    pub async fn asked(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = hangup => "SIGHUP",
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
+            _ = self.hangup.recv() => if self.terminal { Asked::End("SIGHUP") } else { Asked::Reload },
+        }
+    }
+
+    /// The name of the next signal that ends it; what else is asked for is passed over. Cancel-safe, as [`Signals::asked`].
+    pub async fn next(&mut self) -> &'static str {
+        loop {
+            if let Asked::End(name) = self.asked().await {
+                return name;
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ use super::{
     listen::{self, BindError, Door},
     live::Live,
     plane::Plane,
+    reload::{NotReloaded, Reload, Summary},
+    source::Source,
     status, trim, views,
 };
 use crate::{
@@ -164,15 +166,17 @@ pub struct Running {
     /// Probes and admin; they end when this is dropped.
     background: JoinSet<()>,
     draining: Arc<AtomicBool>,
+    reload: Arc<Reload>,
     /// Held until the end.
     _state: Option<std::fs::File>,
 }
 
-/// Starts workers, accepts clients, watches the nodes and serves the admin address. Must be called in a runtime.
+/// Starts workers, accepts clients, watches the nodes and serves the admin address; the pools are those of `source`. Must be
+/// called in a runtime.
 ///
 /// # Errors
 /// If a ring cannot be built or a thread not be started.
-pub fn start(pools: &[Pool], doors: Doors) -> Result<Running, StartError> {
+pub fn start(pools: &[Pool], doors: Doors, source: Source) -> Result<Running, StartError> {
     let Doors { clients, admin, state } = doors;
     let draining = Arc::new(AtomicBool::new(false));
     let mut background = JoinSet::new();
@@ -182,6 +186,7 @@ pub fn start(pools: &[Pool], doors: Doors) -> Result<Running, StartError> {
         planes.push(Plane::start(pool, Arc::new(live), before, &draining, &mut background)?);
     }
     let planes: Arc<[Plane]> = planes.into();
+    let reload = Arc::new(Reload::new(source, &planes));
     background.spawn(trim::run(planes.iter().map(|plane| Arc::clone(plane.fleet())).collect()));
     if let (Some((listener, address)), Some(Pool { config, .. })) = (admin, pools.first()) {
         for plane in &*planes {
@@ -198,7 +203,7 @@ pub fn start(pools: &[Pool], doors: Doors) -> Result<Running, StartError> {
     let accept =
         |(plane, doors): (&Plane, Vec<Door>)| doors.into_iter().map(|door| plane.accept(door)).collect::<Vec<_>>();
     let accepting = planes.iter().zip(clients).flat_map(accept).collect();
-    Ok(Running { planes, accepting, background, draining, _state: state })
+    Ok(Running { planes, accepting, background, draining, reload, _state: state })
 }
 
 impl Running {
@@ -212,6 +217,14 @@ impl Running {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.planes.iter().map(|plane| plane.fleet().sessions()).sum()
+    }
+
+    /// Reads the configuration again and follows it, as far as that needs no restart.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn reload(&self) -> Result<Summary, NotReloaded> {
+        self.reload.reload()
     }
 
     /// Closes the doors, lets every request that was read be answered, and ends the sessions; gives how many had to be cut

@@ -4,7 +4,7 @@ use std::{path::Path, thread, time::Duration};
 
 use circlet::{
     config::{self, Config, Overrides},
-    control::{self, Doors, Pool},
+    control::{self, Doors, Pool, Source},
 };
 use tokio::{runtime, sync::oneshot};
 
@@ -23,6 +23,7 @@ impl Inside {
     pub fn start(overrides: &Overrides, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config::load(None, overrides).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         change(&mut config);
+        let overrides = overrides.clone();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -30,7 +31,7 @@ impl Inside {
             runtime.block_on(async move {
                 let pools = [Pool::only(config)];
                 let doors = Doors::open(&pools).unwrap_or_else(|errors| panic!("{errors:?}"));
-                let mut running = control::start(&pools, doors).unwrap();
+                let mut running = control::start(&pools, doors, Source::flags(overrides)).unwrap();
                 ready.send(()).unwrap();
                 // Ends too if the sender is dropped.
                 let _ = stopped.await;

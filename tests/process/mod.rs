@@ -3,6 +3,7 @@
 mod check;
 mod dev;
 mod packaging;
+mod reload;
 mod ring;
 mod serve;
 mod signals;

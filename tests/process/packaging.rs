@@ -91,7 +91,7 @@ fn manual_pages_are_written_and_read() {
 }
 
 #[test]
-fn a_service_manager_is_told_when_it_serves_and_when_it_stops() {
+fn a_service_manager_is_told_when_it_serves_reloads_and_stops() {
     let (dir, port, nodes) = (Dir::new(), Port::lease(), Redis::several(1));
     let socket = UnixDatagram::bind(dir.file("notify")).unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
@@ -108,6 +108,12 @@ fn a_service_manager_is_told_when_it_serves_and_when_it_stops() {
     assert_eq!(heard(), "READY=1\nSTATUS=serving 1 nodes with 1 workers\n");
     let mut client = crate::support::Client::connect(&address);
     client.expect("PING", "+PONG\r\n");
+    circlet.signal(Signal::HUP);
+    let reloading = heard();
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(|rest| rest.trim_end().parse::<u64>());
+    assert!(matches!(since, Some(Ok(_))), "{reloading}");
+    let status = "serving 1 nodes with 1 workers; the configuration was not read again, see the log";
+    assert_eq!(heard(), format!("READY=1\nSTATUS={status}\n"));
     circlet.signal(Signal::TERM);
     assert_eq!(heard(), "STOPPING=1\nSTATUS=draining 1 clients\nEXTEND_TIMEOUT_USEC=15000000\n");
     assert_eq!(circlet.exit_code(LONG), 0);

@@ -21,7 +21,7 @@ use clap::Args;
 use super::{Common, Exit, complain, lifecycle, say};
 use crate::{
     config::{self, Config, Overrides},
-    control::{self, Doors, Pool, Signals, StartError, file_limit, listen, logging},
+    control::{self, Doors, Pool, Signals, Source, StartError, file_limit, listen, logging},
     traffic::route::Address,
 };
 use data::Data;
@@ -159,7 +159,9 @@ async fn serve(
         _ = signals.next() => return Err(Failure::Interrupted),
     }
     let admin = doors.admin_address();
-    let running = control::start(&[Pool::only(config.clone())], doors).map_err(Failure::start)?;
+    // Its nodes are its own: there is nothing to be read again.
+    let source = Source::flags(Overrides::default());
+    let running = control::start(&[Pool::only(config.clone())], doors, source).map_err(Failure::start)?;
     for topology in running.topologies() {
         say(banner::text(config, &topology, admin, data.kept()));
     }

@@ -28,8 +28,10 @@ pub enum Kind {
     NodeDown,
     /// A node is another server than before: restarted, or of another version.
     NodeChanged,
-    /// An option was changed by CONFIG SET.
+    /// An option was changed, by CONFIG SET or a reload.
     Option,
+    /// The configuration was read again.
+    Reload,
     /// Clients were refused.
     Refused,
     /// Sessions were closed by a limit.
@@ -49,6 +51,7 @@ impl Kind {
             Self::NodeDown => "node-down",
             Self::NodeChanged => "node-changed",
             Self::Option => "option",
+            Self::Reload => "reload",
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Admin => "admin",

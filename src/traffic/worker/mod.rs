@@ -42,7 +42,7 @@ use super::{
     client::{Refused, Registry},
     command::Table,
     control::Control,
-    core::Message,
+    core::{Message, NewSettings},
     counters::Published,
     observe::Journal,
     options::Options,
@@ -196,6 +196,18 @@ impl Fleet {
     /// Every worker plans with these commands and facts as soon as it looks.
     pub fn publish_facts(&self, table: Arc<Table>, facts: Facts) {
         self.shared.snapshot.send_modify(|snapshot| (snapshot.table, snapshot.facts) = (table, facts));
+    }
+
+    /// Every worker goes by `settings`, unless it has newer ones. Must be called in a runtime.
+    pub fn set_settings(&self, settings: &Arc<Settings>) {
+        for mailbox in &self.shared.mailboxes {
+            let letter = Letter::Message(Message::Settings(NewSettings(Arc::clone(settings))));
+            if let Err(letter) = mailbox.send(letter) {
+                // Full of new sessions: it goes in as soon as there is room. (Or the worker is gone, and needs none.)
+                let mailbox = mailbox.clone();
+                tokio::spawn(async move { mailbox.send_surely(letter).await });
+            }
+        }
     }
 
     /// What was published last, and what will be.
