@@ -9,6 +9,7 @@
 //!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
+//!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
 //!  twemproxy  in place of a real nutcracker, with the same file (golden data in data/); pools: all of its pools at once
 //!  metrics    the admin address; page/ the status page in Chromium
@@ -32,6 +33,7 @@ mod page;
 mod pools;
 mod process;
 mod prometheus;
+mod rebalance;
 mod support;
 mod twemproxy;
 mod wire;

@@ -114,6 +114,11 @@ impl Relay {
         self.shared.replies.waiting.load(SeqCst) > 0
     }
 
+    /// Whether a request waits behind the valve.
+    pub fn holds_a_request(&self) -> bool {
+        self.shared.requests.waiting.load(SeqCst) > 0
+    }
+
     /// Cuts every connection; what is held is lost. New ones may come, and are not held.
     pub fn cut(&self) {
         for stream in self.shared.streams.lock().unwrap().drain(..).flatten() {

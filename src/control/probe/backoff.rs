@@ -6,19 +6,19 @@ use std::time::Duration;
 
 /// The pauses of one node.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(in crate::control) struct Backoff {
     next: Duration,
     max: Duration,
 }
 
 impl Backoff {
     /// Begins with `min`, ends with `max`.
-    pub(super) fn new(min: Duration, max: Duration) -> Self {
+    pub(in crate::control) fn new(min: Duration, max: Duration) -> Self {
         Self { next: min.min(max), max }
     }
 
     /// The next pause: a half to the whole of what is due, by `random` (0 to 1).
-    pub(super) fn pause(&mut self, random: f64) -> Duration {
+    pub(in crate::control) fn pause(&mut self, random: f64) -> Duration {
         let due = self.next;
         self.next = due.saturating_mul(2).min(self.max);
         due.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)

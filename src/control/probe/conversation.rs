@@ -27,7 +27,7 @@ const CHUNK: usize = 16 << 10;
 
 /// Why a conversation ended. Its Display is the reason in a node's log line.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(in crate::control) enum Trouble {
     /// The host name has no address.
     Unresolved(String),
     /// No connection, or it broke.
@@ -57,7 +57,7 @@ impl fmt::Display for Trouble {
 }
 
 /// A socket of either kind.
-trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::control) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
 /// An open, authenticated control connection.
@@ -142,7 +142,7 @@ impl Conversation {
 }
 
 /// The first address that can be connected to, like every Redis client.
-async fn connect(address: &Address) -> Result<Box<dyn Socket>, Trouble> {
+pub(in crate::control) async fn connect(address: &Address) -> Result<Box<dyn Socket>, Trouble> {
     let (host, port) = match address {
         Address::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await.map_err(Trouble::Io)?)),
         Address::Tcp { host, port } => (host, *port),

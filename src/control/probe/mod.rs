@@ -11,8 +11,8 @@
 //! something (an ACL, a renamed command) is served all the same; only that fact stays unknown. Bounded: one task and one
 //! connection per node, replies by [`conversation`]'s limits. Io.
 
-mod backoff;
-mod conversation;
+pub(in crate::control) mod backoff;
+pub(in crate::control) mod conversation;
 mod known;
 
 use std::{

@@ -6,9 +6,10 @@
 //!  configuration, reload ────┘                              │
 //!                                                         state (on disk, before anything is published)
 //! ```
-//! [`words`], [`members`] and [`plan`] decide and are pure; [`state`] writes.
+//! [`words`], [`members`] and [`plan`] decide and are pure; [`state`] writes, [`mover`] copies the keys.
 
 pub mod members;
+pub mod mover;
 pub mod plan;
 pub mod state;
 pub mod words;

@@ -1,0 +1,123 @@
+//! What has been done so far: counted by the mover, read by everybody. Shared.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::lines::held;
+
+/// Counters since a stage was opened, and those of the purge.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Keys restored at their targets, big ones included.
+    pub keys: AtomicU64,
+    /// Bytes of their payloads.
+    pub bytes: AtomicU64,
+    /// Of the keys, those that were copied in chunks.
+    pub big: AtomicU64,
+    /// Keys pulled because somebody asked for them.
+    pub on_access: AtomicU64,
+    /// Keys that the pass has looked at, whether they move or not.
+    pub scanned: AtomicU64,
+    /// Of these, keys that move.
+    pub matched: AtomicU64,
+    /// Keys that the pass has to look at, as the nodes said when it began.
+    pub total: AtomicU64,
+    /// Keys deleted at their old nodes.
+    pub purged: AtomicU64,
+    twice: Mutex<BTreeMap<u32, u64>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// Keys that still have to move, estimated from what was seen so far.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        let (scanned, total) = (self.scanned.load(Relaxed), self.total.load(Relaxed));
+        let share = if scanned == 0 { 0.0 } else { self.matched.load(Relaxed) as f64 / scanned as f64 };
+        (total.saturating_sub(scanned) as f64 * share) as u64
+    }
+
+    /// Per db, copies that their old nodes still have: DBSIZE of all nodes together counts them twice. An estimate: some
+    /// expire meanwhile.
+    #[must_use]
+    pub fn twice(&self) -> BTreeMap<u32, u64> {
+        held(&self.twice).clone()
+    }
+
+    /// What the pass or the purge is waiting for; `None` while it goes on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        held(&self.trouble).clone()
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *held(&self.trouble) = trouble;
+    }
+
+    pub(super) fn restored(&self, db: u32, keys: u64, bytes: u64) {
+        self.keys.fetch_add(keys, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        *held(&self.twice).entry(db).or_default() += keys;
+    }
+
+    /// A big key, copied in chunks.
+    pub(super) fn copied(&self, db: u32, bytes: u64) {
+        self.big.fetch_add(1, Relaxed);
+        self.restored(db, 1, bytes);
+    }
+
+    pub(super) fn gone(&self, db: u32, keys: u64) {
+        self.purged.fetch_add(keys, Relaxed);
+        if let Some(twice) = held(&self.twice).get_mut(&db) {
+            *twice = twice.saturating_sub(keys);
+        }
+    }
+
+    /// A new stage. Copies of earlier ones may still wait for their purge.
+    pub(super) fn begin(&self) {
+        for counter in [&self.keys, &self.bytes, &self.big, &self.on_access, &self.purged] {
+            counter.store(0, Relaxed);
+        }
+        self.begin_pass(0);
+    }
+
+    pub(super) fn begin_pass(&self, total: u64) {
+        self.scanned.store(0, Relaxed);
+        self.matched.store(0, Relaxed);
+        self.total.store(total, Relaxed);
+        self.set_trouble(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_estimated_from_what_was_seen() {
+        let progress = Progress::default();
+        assert_eq!(progress.left(), 0);
+        progress.begin_pass(1_000);
+        progress.scanned.store(200, Relaxed);
+        progress.matched.store(50, Relaxed);
+        assert_eq!(progress.left(), 200);
+        progress.scanned.store(1_200, Relaxed);
+        assert_eq!(progress.left(), 0);
+    }
+
+    #[test]
+    fn a_copy_counts_twice_until_it_is_purged() {
+        let progress = Progress::default();
+        progress.restored(3, 10, 1_000);
+        progress.gone(3, 4);
+        progress.gone(5, 1);
+        assert_eq!(progress.twice(), BTreeMap::from([(3, 6)]));
+        progress.begin();
+        assert_eq!((progress.twice()[&3], progress.keys.load(Relaxed)), (6, 0));
+    }
+}

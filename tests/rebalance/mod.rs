@@ -1,0 +1,3 @@
+//! Keys on their way between nodes.
+
+mod mover;

@@ -1,0 +1,197 @@
+//! What goes wrong on the way: nothing is lost, nothing comes back, and the reason is told.
+
+use super::*;
+
+#[test]
+fn a_key_that_the_target_has_already_stops_the_pass_and_stays() {
+    let rig = Rig::new();
+    rig.a.client().expect("MSET k old l 1", "+OK\r\n");
+    let mut b = rig.b.client();
+    b.expect("SET k other", "+OK\r\n");
+    rig.open();
+    let conflict = rig.pass().unwrap_err();
+    assert_eq!(rig.pull("k").unwrap_err(), conflict);
+    assert!(matches!(&conflict, MoveError::Conflict { node: B, db: 0, key, .. } if &key[..] == b"k"), "{conflict}");
+    b.expect("GET k", "$5\r\nother\r\n");
+    b.expect("SISMEMBER circlet:move:1-0 k", ":0\r\n");
+    b.expect("DEL k", ":1\r\n");
+    rig.pass().unwrap();
+    b.expect("MGET k l", "*2\r\n$3\r\nold\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn a_target_out_of_memory_refuses_in_its_own_words_and_nothing_is_half_done() {
+    let rig = Rig::new();
+    rig.a.client().expect("SET k 1", "+OK\r\n");
+    rig.open();
+    let mut b = rig.b.client();
+    b.expect("CONFIG SET maxmemory 1", "+OK\r\n");
+    let expected = "OOM command not allowed when used memory > 'maxmemory'.";
+    for error in [rig.pull("k").unwrap_err(), rig.pass().unwrap_err()] {
+        assert!(matches!(&error, MoveError::Refused { node: B, line, .. } if line == expected), "{error}");
+    }
+    b.expect("CONFIG SET maxmemory 0", "+OK\r\n");
+    b.expect("SISMEMBER circlet:move:1-0 k", ":0\r\n");
+    rig.pull("k").unwrap();
+    b.expect("GET k", "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_target_that_restarts_empty_is_lost_until_a_new_nonce_and_newer_values_stay() {
+    let mut rig = Rig::new();
+    rig.a.client().expect("MSET k 1 l 1", "+OK\r\n");
+    let opened = rig.open();
+    rig.pull("k").unwrap();
+    rig.b.start_again();
+    let lost = MoveError::Lost { node: B, name: "b".to_owned() };
+    assert_eq!(rig.pull("l"), Err(lost.clone()));
+    assert_eq!(rig.pass(), Err(lost.clone()));
+    assert_eq!(rig.wait(rig.mover.open(rig.forward(), Some(opened))), Err(lost));
+    assert_eq!(rig.restarts(), 1);
+    rig.b.client().expect("SET k newer", "+OK\r\n");
+    rig.wait(rig.mover.open(rig.stage("n2", Busy::Keep), None)).unwrap();
+    rig.pass().unwrap();
+    rig.b.client().expect("MGET k l", "*2\r\n$5\r\nnewer\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn a_target_that_keeps_its_data_goes_on_after_a_restart() {
+    let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut rig = Rig::of(Redis::start(), Redis::with(&kept), settings());
+    rig.a.client().expect("MSET k 1 l 1", "+OK\r\n");
+    let opened = rig.open();
+    rig.pull("k").unwrap();
+    rig.b.client().expect("DEL k", ":1\r\n");
+    rig.b.start_again();
+    rig.pass().unwrap();
+    rig.b.client().expect("MGET k l", "*2\r\n$-1\r\n$1\r\n1\r\n");
+    assert_eq!(rig.restarts(), 1);
+    assert_eq!(rig.wait(rig.mover.open(rig.forward(), Some(opened.clone()))).unwrap(), opened);
+    assert_eq!(rig.restarts(), 1, "it is told once");
+}
+
+#[test]
+fn a_source_that_is_down_fails_who_asks_and_is_waited_for_by_the_pass() {
+    let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut rig = Rig::of(Redis::with(&kept), Redis::start(), settings());
+    let mut a = rig.a.client();
+    for number in 0..2_000 {
+        a.expect(&format!("SET k:{number} {number}"), "+OK\r\n");
+    }
+    rig.open();
+    rig.a.kill();
+    let error = rig.pull("k:1").unwrap_err();
+    assert!(matches!(&error, MoveError::Down { node: A, .. }), "{error}");
+    let pass = rig.begin_pass();
+    until_true("the pass to say what it waits for", || rig.mover.progress().trouble().is_some());
+    rig.a.start_again();
+    rig.end(pass).unwrap();
+    assert_eq!(rig.mover.progress().trouble(), None);
+    rig.b.client().expect("DBSIZE", ":2001\r\n");
+    assert_eq!(rig.restarts(), 1);
+}
+
+#[test]
+fn a_pass_survives_a_restart_of_its_source_in_the_middle() {
+    let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut rig = Rig::of(Redis::with(&kept), Redis::start(), Settings { keys_per_second: 2_000, ..settings() });
+    let mut a = rig.a.client();
+    let request: Vec<u8> = (0..5_000).flat_map(|n| format!("SET k:{n} {n}\r\n").into_bytes()).collect();
+    a.pipeline(&request, 5_000);
+    rig.open();
+    let pass = rig.begin_pass();
+    until_true("some keys", || rig.mover.progress().keys.load(SeqCst) > 0);
+    rig.a.start_again();
+    rig.mover.pace().set(0, 0);
+    rig.end(pass).unwrap();
+    rig.b.client().expect("DBSIZE", ":5001\r\n");
+}
+
+#[test]
+fn a_restore_that_arrives_late_brings_nothing_back() {
+    let (a, b) = (Redis::start(), Redis::start());
+    let relay = Relay::to(&b.address());
+    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
+    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
+    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    rig.a.client().expect("MSET k 1 l 1 m 1", "+OK\r\n");
+    rig.open();
+    // Opens the lines, and the set for `pull`.
+    rig.pull("l").unwrap();
+    // The restore of k waits in the relay; whoever asked is told so, and asks again on a new connection.
+    relay.hold_requests();
+    let first = rig.pull("k").unwrap_err();
+    assert!(first.is_down(), "{first}");
+    until_true("k to be pulled", || rig.pull("k").is_ok());
+    let mut b = rig.b.client();
+    b.expect("GET k", "$1\r\n1\r\n");
+    b.expect("DEL k", ":1\r\n");
+    relay.release();
+    until_true("what was held back to arrive", || !relay.holds_a_request());
+    rig.pass().unwrap();
+    b.expect("MGET k m", "*2\r\n$-1\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn a_restore_that_arrives_after_the_end_has_no_effect() {
+    let (a, b) = (Redis::start(), Redis::start());
+    let relay = Relay::to(&b.address());
+    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
+    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
+    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    rig.a.client().expect("MSET k 1 l 1", "+OK\r\n");
+    rig.open();
+    rig.pull("l").unwrap();
+    relay.hold_requests();
+    rig.pull("k").unwrap_err();
+    rig.mover.rest();
+    rig.close(rig.forward());
+    let mut b = rig.b.client();
+    b.expect("DEL l", ":1\r\n");
+    relay.release();
+    until_true("what was held back to arrive", || !relay.holds_a_request());
+    rig.b.client().expect("PING", "+PONG\r\n");
+    b.expect("DBSIZE", ":0\r\n");
+    assert_eq!(rig.pull("k"), Err(MoveError::NotOpen));
+}
+
+#[test]
+fn connections_cut_again_and_again_cost_nothing_but_time() {
+    let (a, b) = (Redis::start(), Redis::start());
+    let (near, far) = (Relay::to(&a.address()), Relay::to(&b.address()));
+    let mut rig = Rig::of(a, b, Settings { keys_per_second: 20_000, ..settings() });
+    rig.nodes = nodes(&near.address(), &far.address());
+    rig.a.client().expect("DEBUG POPULATE 10000 key 50", "+OK\r\n");
+    rig.open();
+    let pass = rig.begin_pass();
+    for round in 1..=10 {
+        until_true("more keys", || pass.is_finished() || rig.mover.progress().keys.load(SeqCst) >= 800 * round);
+        near.cut();
+        far.cut();
+    }
+    rig.end(pass).unwrap();
+    rig.b.client().expect("DBSIZE", ":10001\r\n");
+    assert_eq!(
+        shown(&rig.b.client().call(&["STRLEN", "key:9999"])),
+        shown(&rig.a.client().call(&["STRLEN", "key:9999"]))
+    );
+}
+
+#[test]
+fn a_wrong_password_is_told_and_is_no_reason_to_wait() {
+    let rig = Rig::of(Redis::start(), Redis::with(&["--requirepass", "secret"]), settings());
+    let error = rig.wait(rig.mover.open(rig.forward(), None)).unwrap_err();
+    assert!(matches!(&error, MoveError::Refused { node: B, line, .. } if line.starts_with("NOAUTH")), "{error}");
+}
+
+#[test]
+fn another_process_than_was_recorded_is_told_after_a_restart_of_circlet() {
+    let rig = Rig::new();
+    let mut opened = rig.open();
+    assert_eq!(rig.restarts(), 0);
+    opened.runs.insert(A, "another".to_owned());
+    let again = Rig { nodes: Arc::clone(&rig.nodes), ..Rig::new() };
+    again.wait(again.mover.open(rig.forward(), Some(opened))).unwrap();
+    again.pull("k").unwrap();
+    assert_eq!(*again.events.lock().unwrap(), [Event::Restarted { node: A }]);
+}
