@@ -2,6 +2,7 @@
 
 mod back;
 mod big;
+mod checks;
 mod faults;
 mod values;
 

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use super::{
     access::Wanted,
     fault::MoveError,
-    lines::{Role, To},
+    lines::{Role, To, held},
     request::evalsha,
     run::{Run, Shared},
     script::{FENCED, GIVE, KNOWN, TAKE, taken},
@@ -49,7 +49,7 @@ pub(super) struct Lane {
 
 /// A key as the source has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Given {
+pub(super) enum Given {
     Payload {
         bytes: Bytes,
         pttl: i64,
@@ -167,17 +167,9 @@ impl Lane {
         role: Role,
         big: u64,
     ) -> Result<Vec<Given>, MoveError> {
-        let (set, back) = match run.stage.forward_set() {
-            Some(set) => (set, "1"),
-            None => (run.set.clone(), "0"),
-        };
-        let args = [back.to_owned(), big.to_string(), BUDGET.to_string()];
-        let request = evalsha(&GIVE, with_set(&set, keys.iter()).into_iter(), args.iter().map(String::as_bytes));
-        match shared.lines.run_script(self.source(role), &GIVE, &request).await? {
-            BytesFrame::Array(values) => read_given(values).filter(|given| !given.is_empty()),
-            _ => None,
-        }
-        .ok_or_else(|| shared.lines.garbage(self.from, "a request for keys"))
+        let forward = run.stage.forward_set();
+        let set = forward.as_deref().unwrap_or(&run.set);
+        give(shared, self.source(role), set, forward.is_some(), keys, big).await
     }
 
     async fn take(
@@ -198,11 +190,15 @@ impl Lane {
         };
         let (mut keys, mut bytes) = (0, 0);
         let mut down = None;
+        let mut samples = held(&shared.progress.samples);
         for ((key, given), answer) in given.into_iter().zip(answers) {
             let outcome = match answer {
                 BytesFrame::Integer(taken::RESTORED) => {
                     keys += 1;
-                    bytes += if let Given::Payload { bytes, .. } = given { bytes.len() as u64 } else { 0 };
+                    if let Given::Payload { bytes: payload, .. } = given {
+                        bytes += payload.len() as u64;
+                        samples.saw(self.to, self.db, &key, &payload);
+                    }
                     Ok(())
                 }
                 BytesFrame::Integer(taken::ALREADY | taken::ABSENT) => Ok(()),
@@ -212,6 +208,7 @@ impl Lane {
             down = down.or_else(|| outcome.as_ref().err().filter(|error| error.is_down()).cloned());
             batch.done.push((key, outcome));
         }
+        drop(samples);
         shared.progress.restored(self.db, keys, bytes);
         shared.pace.charge(keys, bytes);
         down.map_or(Ok(()), Err)
@@ -230,6 +227,24 @@ impl Lane {
             _ => shared.lines.garbage(self.to, "a restore"),
         }
     }
+}
+
+/// What a node has of the first of `keys`; at least one. `back`: only what is in `set`.
+pub(super) async fn give(
+    shared: &Shared,
+    to: To,
+    set: &str,
+    back: bool,
+    keys: &[Bytes],
+    big: u64,
+) -> Result<Vec<Given>, MoveError> {
+    let args = [if back { "1" } else { "0" }.to_owned(), big.to_string(), BUDGET.to_string()];
+    let request = evalsha(&GIVE, with_set(set, keys.iter()).into_iter(), args.iter().map(String::as_bytes));
+    match shared.lines.run_script(to, &GIVE, &request).await? {
+        BytesFrame::Array(values) => read_given(values).filter(|given| !given.is_empty()),
+        _ => None,
+    }
+    .ok_or_else(|| shared.lines.garbage(to.node, "a request for keys"))
 }
 
 /// The keys of a script's call.

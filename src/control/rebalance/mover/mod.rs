@@ -44,6 +44,7 @@ mod lines;
 mod model;
 mod pace;
 mod pass;
+mod preflight;
 mod progress;
 mod purge;
 mod request;
@@ -51,6 +52,7 @@ mod run;
 mod script;
 mod seal;
 mod stage;
+mod verify;
 
 use std::{fmt, io, sync::Arc, thread, time::Duration};
 
@@ -60,9 +62,11 @@ use tokio::{runtime, sync::oneshot, task::JoinHandle};
 pub use fault::MoveError;
 pub use line::Times;
 pub use pace::Pace;
+pub use preflight::{Need, Plan};
 pub use progress::Progress;
 pub use purge::Doomed;
 pub use stage::{Busy, Kind, Opened, PlaceOf, Stage};
+pub use verify::{Count, OwnerOf, Samples, Verified};
 
 use crate::traffic::route::{Node, NodeId};
 use lines::{Lines, held};
@@ -179,6 +183,14 @@ impl Mover {
         &self.shared.pace
     }
 
+    /// Looks whether `stage` can work at all, before anything is frozen, and gives what the operator should know; an error
+    /// names its cure. Joining nodes get the functions of the others. The first call for a change; its samples begin here.
+    pub async fn preflight(&self, stage: Arc<Stage>, plan: Plan) -> Result<Vec<String>, MoveError> {
+        let shared = Arc::clone(&self.shared);
+        *held(&shared.progress.samples) = verify::Reservoir::default();
+        self.on_thread(preflight::preflight(shared, stage, plan)).await
+    }
+
     /// Opens `stage`, in place of any other: from now on its keys can be pulled.
     ///
     /// To be called when the barrier of the fence is done, so that the sources are frozen. `recorded` is `None` until the
@@ -239,6 +251,14 @@ impl Mover {
         let shared = Arc::clone(&self.shared);
         shared.lines.learn(&nodes);
         self.on_thread(purge::purge(shared, at, doomed)).await
+    }
+
+    /// Counts, at each of `at`, the keys that it owns and those that it does not, and looks at samples of what was moved
+    /// since the last [`Self::preflight`]. Changes nothing.
+    pub async fn verify(&self, nodes: Arc<[Node]>, at: Vec<NodeId>, owner: OwnerOf) -> Result<Verified, MoveError> {
+        let shared = Arc::clone(&self.shared);
+        shared.lines.learn(&nodes);
+        self.on_thread(verify::verify(shared, at, owner)).await
     }
 
     /// Closes all connections; the next call opens those that it needs.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::lines::held;
+use super::{lines::held, verify::Reservoir};
 
 /// Counters since a stage was opened, and those of the purge.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Progress {
     pub purged: AtomicU64,
     twice: Mutex<BTreeMap<u32, u64>>,
     trouble: Mutex<Option<String>>,
+    /// Some of the keys that the change has moved.
+    pub(super) samples: Mutex<Reservoir>,
 }
 
 impl Progress {
