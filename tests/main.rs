@@ -8,6 +8,7 @@
 //!  faults/    nodes that are down, hang, restart, cut connections
 //!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
+//!  change     nodes join, leave, change weight, are replaced
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -20,6 +21,7 @@
 //! `tests/setup.sh` installs what they need. `SEED=n` repeats a test that uses random numbers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod change;
 mod clients;
 mod compat;
 mod crowd;

@@ -10,7 +10,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::{file_limit, logging, now_ms};
+use super::{admin::digest, file_limit, logging, now_ms};
 use crate::{
     config::{Config, Differences, Unchangeable},
     traffic::{
@@ -100,7 +100,8 @@ impl Live {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn see<T>(&self, of: impl FnOnce(&Config) -> T) -> T {
+    /// What `of` takes of the options that hold.
+    pub(in crate::control) fn see<T>(&self, of: impl FnOnce(&Config) -> T) -> T {
         of(&self.configs()[self.pool])
     }
 }
@@ -112,6 +113,11 @@ impl Options for Live {
 
     fn check(&self, changes: &[(String, String)]) -> Result<(), OptionError> {
         self.see(|config| config.with(changes).map(drop).map_err(told))
+    }
+
+    fn is_admin_token(&self, token: &[u8]) -> bool {
+        // Of the digests, so that the time it takes tells nothing of the token.
+        self.see(|config| config.admin_token.as_ref().is_some_and(|known| digest(known.as_bytes()) == digest(token)))
     }
 
     fn change(&self, changes: &[(String, String)]) -> Result<Arc<Settings>, OptionError> {

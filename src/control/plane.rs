@@ -9,7 +9,7 @@
 //! logs stands in a span of its pool's name, where there are several. Io.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock, Weak,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
@@ -21,21 +21,23 @@ use super::{
     live::Live,
     now_ms,
     probe::{self, Board, Known},
+    rebalance::{
+        desk::Desk,
+        drive::{Driver, Safety, Start, Tools},
+        mover::{self, Mover},
+        state::{self, Store},
+    },
     start::{Pool, StartError},
     status::Status,
     telemetry::{KeyCounts, Limits, View},
 };
-use crate::{
-    config::Config,
-    traffic::{
-        client::Refused,
-        command::Table,
-        control::NoControl,
-        observe::chronicle::Kind,
-        options::Options,
-        route::{Epoch, Topology},
-        worker::{Facts, Fleet, Snapshot},
-    },
+use crate::traffic::{
+    client::Refused,
+    command::Table,
+    observe::chronicle::Kind,
+    options::Options,
+    route::Topology,
+    worker::{Facts, Fleet, Snapshot},
 };
 
 /// A pool that is served.
@@ -50,6 +52,7 @@ pub struct Plane {
     accept_failures: Arc<AtomicU64>,
     /// Workers of the pools before it.
     workers_before: usize,
+    driver: Arc<Driver>,
     span: Span,
 }
 
@@ -73,14 +76,19 @@ impl Plane {
         background: &mut JoinSet<()>,
     ) -> Result<Self, StartError> {
         let (span, config) = (span(pool.name.as_deref()), &pool.config);
-        let topology = Arc::new(topology(config)?);
+        let (store, start) = begin(pool)?;
+        let topology = Arc::clone(&start.topology);
         let nodes = topology.nodes.len();
         let known = Known::new(Arc::new(Table::builtin()), nodes);
         let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
         let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
-        let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(NoControl), workers_before));
+        let (desk, inbox) = Desk::new();
+        let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(desk), workers_before));
         let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
         live.note_in(Arc::clone(fleet.journal()));
+        let driver = drive(&fleet, &live, store, start)?;
+        background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
+        background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
         let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));
         let status =
             Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(draining)));
@@ -89,7 +97,7 @@ impl Plane {
             probe::run(Arc::clone(&topology), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
         background.spawn(probe.instrument(span.clone()));
         let accept_failures = Arc::default();
-        Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, span })
+        Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, driver, span })
     }
 
     /// Its name, where there are several.
@@ -108,6 +116,12 @@ impl Plane {
     #[must_use]
     pub fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// What changes its nodes.
+    #[must_use]
+    pub fn driver(&self) -> &Arc<Driver> {
+        &self.driver
     }
 
     /// What is shown of it.
@@ -156,9 +170,42 @@ impl Plane {
     }
 }
 
-fn topology(config: &Config) -> Result<Topology, StartError> {
-    let ring = config.ring().map_err(|error| StartError::Ring(error.to_string()))?;
-    Ok(Topology::new(config.nodes.clone(), ring, Epoch(1)))
+/// What the state directory says of a pool; without one, what its configuration says.
+fn begin(pool: &Pool) -> Result<(Option<Store>, Start), StartError> {
+    let config = &pool.config;
+    let refused = |error: state::StateError| StartError::State(error.to_string());
+    let (store, found) = match &config.state {
+        Some(dir) => {
+            let (store, found) = Store::open(dir, pool.name.as_deref(), config).map_err(refused)?;
+            (Some(store), found)
+        }
+        None => (None, None),
+    };
+    let begin = state::begin(found, config).map_err(refused)?;
+    let start = Start::of(begin.state, begin.members).map_err(StartError::Ring)?;
+    if let Some(store) = &store {
+        // Before anything is published.
+        store.save(&start.state).map_err(refused)?;
+    }
+    Ok((store, start))
+}
+
+/// What changes the nodes of a pool.
+fn drive(fleet: &Arc<Fleet>, live: &Arc<Live>, store: Option<Store>, start: Start) -> Result<Arc<Driver>, StartError> {
+    let whom: Arc<OnceLock<Weak<Driver>>> = Arc::default();
+    let told = Arc::clone(&whom);
+    let events = mover::Events::to(move |event| {
+        if let Some(driver) = told.get().and_then(Weak::upgrade) {
+            driver.noticed(event);
+        }
+    });
+    let mover = Mover::start(mover::Settings::default(), events);
+    let mover = mover.map_err(|error| StartError::System("the thread that moves keys cannot be started", error))?;
+    let (fleet, live) = (Arc::clone(fleet), Arc::clone(live));
+    let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, safety: Safety::default() }, start));
+    // Set once, here.
+    let _ = whom.set(Arc::downgrade(&driver));
+    Ok(driver)
 }
 
 fn publisher(fleet: &Arc<Fleet>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {

@@ -22,6 +22,9 @@ pub trait Options: fmt::Debug + Send + Sync {
     /// The first one that cannot be, and why.
     fn check(&self, changes: &[(String, String)]) -> Result<(), OptionError>;
 
+    /// Whether this is the token of administrators.
+    fn is_admin_token(&self, token: &[u8]) -> bool;
+
     /// Changes all of them or none; gives the settings that hold from now on.
     ///
     /// # Errors
@@ -51,6 +54,10 @@ impl Options for NoOptions {
 
     fn check(&self, changes: &[(String, String)]) -> Result<(), OptionError> {
         changes.first().map_or(Ok(()), |(name, _)| Err(OptionError::Unknown(name.clone())))
+    }
+
+    fn is_admin_token(&self, _: &[u8]) -> bool {
+        false
     }
 
     fn change(&self, changes: &[(String, String)]) -> Result<Arc<Settings>, OptionError> {

@@ -35,6 +35,7 @@ use tokio::{
 
 pub use self::access::Access;
 use self::access::Denied;
+pub(in crate::control) use self::access::digest;
 
 /// Connections served at the same time.
 const MAX_CONNECTIONS: usize = 64;

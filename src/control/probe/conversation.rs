@@ -61,7 +61,7 @@ pub(in crate::control) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
 /// An open, authenticated control connection.
-pub(super) struct Conversation {
+pub(in crate::control) struct Conversation {
     socket: Box<dyn Socket>,
     limits: Limits,
     answer_time: Duration,
@@ -69,7 +69,11 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Resolves the node's name anew, connects within `connect_time` and authenticates; each answer has `answer_time`.
-    pub(super) async fn open(node: &Node, connect_time: Duration, answer_time: Duration) -> Result<Self, Trouble> {
+    pub(in crate::control) async fn open(
+        node: &Node,
+        connect_time: Duration,
+        answer_time: Duration,
+    ) -> Result<Self, Trouble> {
         let socket = timeout(connect_time, connect(&node.address)).await;
         let socket = socket.map_err(|_: Elapsed| Trouble::Timeout(connect_time))??;
         let limits = Limits { max_nesting: MAX_NESTING, ..Limits::default() };
@@ -88,13 +92,17 @@ impl Conversation {
     }
 
     /// Sends `words` and gives the node's whole reply.
-    pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Vec<u8>, Trouble> {
+    pub(in crate::control) async fn ask(&mut self, words: &[&str]) -> Result<Vec<u8>, Trouble> {
         let limit = self.answer_time;
         timeout(limit, self.exchange(words)).await.map_err(|_: Elapsed| Trouble::Timeout(limit))?
     }
 
     /// Asks and gives the reply's text, or of a list its element `index`; the inner `Err` is the node's error line.
-    pub(super) async fn text_of(&mut self, words: &[&str], index: usize) -> Result<Result<String, String>, Trouble> {
+    pub(in crate::control) async fn text_of(
+        &mut self,
+        words: &[&str],
+        index: usize,
+    ) -> Result<Result<String, String>, Trouble> {
         let reply = self.ask(words).await?;
         match decode::decode(&reply) {
             Ok(Some((OwnedFrame::Array(mut items), _))) if index < items.len() => Ok(text(items.swap_remove(index))),
@@ -106,7 +114,7 @@ impl Conversation {
     /// Waits for `pause`, or until the node closes the connection or says something unasked.
     ///
     /// Cancel-safe: a read that did not happen took nothing.
-    pub(super) async fn rest(&mut self, pause: Duration) -> Result<(), Trouble> {
+    pub(in crate::control) async fn rest(&mut self, pause: Duration) -> Result<(), Trouble> {
         let mut byte = [0];
         match timeout(pause, self.socket.read(&mut byte)).await {
             Err(_elapsed) => Ok(()),

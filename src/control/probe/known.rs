@@ -100,7 +100,7 @@ fn numbers(version: &str) -> Vec<u64> {
 }
 
 /// The value of `name` in an INFO text.
-pub(super) fn field(info: &str, name: &str) -> Option<String> {
+pub(in crate::control) fn field(info: &str, name: &str) -> Option<String> {
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(value.trim_end().to_owned()).filter(|value| !value.is_empty())
 }

@@ -36,7 +36,9 @@ use crate::traffic::{
     worker::Facts,
 };
 use backoff::Backoff;
-use conversation::{Conversation, Trouble};
+pub(in crate::control) use conversation::Conversation;
+use conversation::Trouble;
+pub(in crate::control) use known::field;
 pub use known::{Known, Learned};
 
 /// How often a connected node is asked whether it is still the one it was.

@@ -4,12 +4,20 @@
 //!  CIRCLET NODE … ─► words ──┐
 //!                            ├─► wishes ─► members ─► the nodes afterwards ─► plan (what would move)
 //!  configuration, reload ────┘                              │
-//!                                                         state (on disk, before anything is published)
+//!                                                          drive: part by part ─┬─► state (on disk, before it is published)
+//!  workers ── keys that they wait for ─► desk ─────────────► │                  ├─► seats ─► topology ─► workers, barrier
+//!                                                            │                  └─► mover (copies the keys)
+//!  CIRCLET REBALANCE STATUS ◄────────────── report ◄─────────┘
 //! ```
-//! [`words`], [`members`] and [`plan`] decide and are pure; [`state`] writes, [`mover`] copies the keys.
+//! [`words`], [`members`], [`plan`], [`seats`] and [`report`] decide and are pure; [`state`] writes, [`mover`] copies the keys,
+//! [`drive`] leads.
 
+pub mod desk;
+pub mod drive;
 pub mod members;
 pub mod mover;
 pub mod plan;
+pub mod report;
+pub mod seats;
 pub mod state;
 pub mod words;

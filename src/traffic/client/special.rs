@@ -80,6 +80,8 @@ pub struct Special {
     pub awaiting: Option<Awaiting>,
     /// Ears that have not told all that was sent before its next request, which waits for that; see `core/catch_up.rs`.
     pub catching_up: Option<usize>,
+    /// It has given the admin token.
+    pub admin: bool,
     /// What it may pass the gate with.
     pub pass: Pass,
 }

@@ -38,6 +38,10 @@ pub enum Kind {
     Closed,
     /// The admin address was asked with a wrong token, or by a name that is not its own.
     Admin,
+    /// A change of the nodes: begun, done, taken back, stuck.
+    Change,
+    /// A node may have lost, or has lost, data that it had acknowledged.
+    DataLoss,
 }
 
 impl Kind {
@@ -55,6 +59,8 @@ impl Kind {
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Admin => "admin",
+            Self::Change => "change",
+            Self::DataLoss => "data-loss",
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{NOT_AN_INTEGER, SYNTAX, integer};
 use crate::traffic::{
     client::ClientKey,
     command::Local,
+    control::Ask,
     core::{Core, request::Request},
     observe::census::Report,
     refusal::Refusal,
@@ -22,19 +23,42 @@ const MAX_KEYS: usize = 1_000;
 /// Bytes that these may have together: the reply shows them twice.
 const MAX_KEY_BYTES: usize = 1 << 20;
 
+/// A token that is not the one of `admin_token`, or there is none.
+const WRONG_TOKEN: &str = "WRONGPASS this is not the admin token; it is what admin_token or admin_token_file says in \
+                           Circlet's configuration";
+
+/// Only administrators change nodes.
+const NO_ADMIN: &str = "NOPERM only administrators may do this: connect from Circlet's own machine (loopback or a unix \
+                        socket), or give CIRCLET AUTH with the admin token first";
+
 /// What CIRCLET HELP answers, in the form of Redis's HELP.
 const HELP: &[&str] = &[
     "CIRCLET <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "AUTH <token>",
+    "    Give this session the rights of an administrator, which sessions of this machine have.",
     "BIGKEYS [COUNT <count>]",
     "    The keys with the largest values that have passed (default: 20).",
+    "EPOCH",
+    "    The number of the topology that holds.",
     "EVENTS [COUNT <count>]",
     "    What has happened lately, newest first (default: 20).",
     "HELP",
     "    Print this help.",
     "HOTKEYS [COUNT <count>]",
     "    The keys that are asked for most, of the last minutes (default: 20).",
+    "NODE <change> [AND <change> ...]",
+    "    Change the nodes, and move the keys while clients go on. A change is one of:",
+    "    ADD <name> <address> [WEIGHT <weight>] [USER <user>] [PASSWORD <password>]",
+    "    REMOVE <name>; its keys move to the others first.",
+    "    WEIGHT <name> <weight>",
+    "    REPLACE <name> <address> [USER <user>] [PASSWORD <password>]; all its keys move there.",
+    "    FORGET <name> --lost; it is dead, and its keys are given up.",
     "NODES",
     "    The nodes: name, address, weight, share of the keys, state, why it is down, and what it says of itself.",
+    "PLAN <change> [AND <change> ...]",
+    "    What a change would move, from where to where, and how long that would take. Nothing is changed.",
+    "REBALANCE STATUS | PAUSE | RESUME | RATE <keys per second> | ABORT",
+    "    How far a change is; let it wait, go on, be slower or faster (0: as fast as it goes), or take it back.",
     "RING",
     "    How keys are spread over the nodes, and the nodes with their shares.",
     "WHERE <key> [<key> ...]",
@@ -44,6 +68,8 @@ const HELP: &[&str] = &[
 impl Core {
     pub(super) fn local_circlet(&mut self, key: ClientKey, request: Request<'_>, which: Local) {
         match which {
+            Local::CircletAuth => self.circlet_auth(key, request),
+            Local::CircletOrder => self.circlet_order(key, request),
             Local::CircletBigkeys => self.circlet_bigkeys(key, request),
             Local::CircletEvents => self.circlet_events(key, request),
             Local::CircletHotkeys => self.circlet_hotkeys(key, request),
@@ -54,6 +80,41 @@ impl Core {
                 encode::array_header(out, HELP.len());
                 HELP.iter().for_each(|line| encode::simple(out, line));
             }),
+        }
+    }
+
+    /// Whether a session may change nodes: it comes from this machine, or has given the admin token.
+    fn is_admin(&self, key: ClientKey) -> bool {
+        let Some(client) = self.client(key) else { return false };
+        let local = match client.record.addr.parse::<std::net::SocketAddr>() {
+            Ok(addr) => addr.ip().to_canonical().is_loopback(),
+            // A unix socket has a path.
+            Err(_) => true,
+        };
+        local || client.special.as_deref().is_some_and(|special| special.admin)
+    }
+
+    /// `CIRCLET AUTH token`
+    fn circlet_auth(&mut self, key: ClientKey, request: Request<'_>) {
+        if !self.options.is_admin_token(request.arg(2)) {
+            return self.refuse(key, &Refusal::Redis(WRONG_TOKEN));
+        }
+        if let Some(client) = self.client_mut(key) {
+            client.special_mut().admin = true;
+        }
+        self.answer(key, |out| encode::simple(out, "OK"));
+    }
+
+    /// CIRCLET NODE, PLAN, REBALANCE and their kin: the control plane answers.
+    fn circlet_order(&mut self, key: ClientKey, request: Request<'_>) {
+        if !self.is_admin(key) {
+            return self.refuse(key, &Refusal::Redis(NO_ADMIN));
+        }
+        let words =
+            request.args[1..].iter().map(|word| bytes::Bytes::copy_from_slice(word.of(request.bytes))).collect();
+        let resp3 = self.proto(key) == Proto::Resp3;
+        if let Some(asker) = self.ask(key) {
+            self.control.ask(Ask::Command { words, resp3, asker });
         }
     }
 

@@ -72,11 +72,13 @@ impl Core {
             | Local::AclLog
             | Local::AclUsers
             | Local::AclWhoAmI => self.acl(key, request, which, table),
-            Local::CircletBigkeys
+            Local::CircletAuth
+            | Local::CircletBigkeys
             | Local::CircletEvents
             | Local::CircletHelp
             | Local::CircletHotkeys
             | Local::CircletNodes
+            | Local::CircletOrder
             | Local::CircletRing
             | Local::CircletWhere => {
                 self.local_circlet(key, request, which);

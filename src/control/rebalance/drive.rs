@@ -1,0 +1,335 @@
+//! Drives a change of the nodes from its beginning to its end, and takes it up again after a restart.
+//!
+//! ```text
+//!                 preflight ── Prepare: new nodes connected
+//!                     │
+//!  for each part:     ▼
+//!    open (nonce) ─ saved ─ Fence ─ barrier ─ Moving ─ pass … ─ saved ─ part done ─ barrier ─ close ─ purge ─► next part
+//!                                               ▲  │
+//!                     FLUSHALL: fence, flush, new nonce           abort: fence, the way back, part by part
+//! ```
+//! The order is what keeps it correct, as moves.md and the mover's header say. What is on disk is never behind what was
+//! published: that a part moves is saved before its fence (the nonce and the set are there by then), that it has arrived before
+//! its topology is published. So a Circlet that is killed at any point goes on where it was: a part that is said to move is
+//! opened again with the same nonce, and nobody's requests are under way in a process that has just begun.
+//!
+//! Requests are answered all the time. What only the operator can decide (a target that lost its memory, one that is full, a
+//! key that was there before) stops the pass; keys that were not brought yet are refused with the reason, nothing else is
+//! concerned. One change at a time; others wait in their order. Io.
+
+mod flush;
+mod orders;
+mod part;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    desk::Inbox,
+    members::{Listed, Member, Members, Wish},
+    mover::{Event, Mover, Opened},
+    report::{Doing, Report},
+    seats::{Course, Seats},
+    state::{Change, Phase as Saved, State, Store},
+};
+use crate::{
+    config::Config,
+    control::{live::Live, now_ms},
+    traffic::{
+        control::Ask,
+        core::Message,
+        observe::chronicle::Kind,
+        route::{Epoch, NodeId, Topology},
+        worker::Fleet,
+    },
+};
+
+/// Pause before something that a node's absence has stopped is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Rules that may be switched off to see that the checker misses them. No option of the configuration leads here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// Requests for moving keys wait until nothing is under way at the old node.
+    pub fence: bool,
+}
+
+impl Default for Safety {
+    fn default() -> Self {
+        Self { fence: true }
+    }
+}
+
+/// What a driver works with.
+#[derive(Debug)]
+pub struct Tools {
+    /// The workers.
+    pub fleet: Arc<Fleet>,
+    /// The options.
+    pub live: Arc<Live>,
+    /// What copies keys.
+    pub mover: Mover,
+    /// The state file; `None`: there is no state directory, and no change is taken.
+    pub store: Option<Store>,
+    /// For tests that must fail.
+    pub safety: Safety,
+}
+
+/// A FLUSHALL or FLUSHDB that waits for its turn.
+type Flush = Ask;
+
+/// The driver of one pool.
+#[derive(Debug)]
+pub struct Driver {
+    tools: Tools,
+    kept: Mutex<Kept>,
+    report: Mutex<Report>,
+    /// Something for the driver to look at.
+    called: Notify,
+    flushes: Mutex<VecDeque<Flush>>,
+    abort: AtomicBool,
+    resume: AtomicBool,
+    /// A target has restarted: what workers know of brought keys is to be forgotten.
+    restarted: AtomicBool,
+    epoch: AtomicU64,
+    /// How long fences took, µs; what a scrape takes.
+    fences: Mutex<Vec<u64>>,
+    begun: Mutex<Instant>,
+}
+
+/// What the driver alone changes.
+#[derive(Debug)]
+struct Kept {
+    state: State,
+    seats: Seats,
+    members: Members,
+    /// Counted in parts that are over.
+    keys: u64,
+    bytes: u64,
+    purged: u64,
+}
+
+/// What a pool begins with: its state, and the topology that belongs to it.
+#[derive(Debug)]
+pub struct Start {
+    /// The state.
+    pub state: State,
+    /// The nodes by it.
+    pub members: Members,
+    seats: Seats,
+    /// The first topology.
+    pub topology: Arc<Topology>,
+}
+
+impl Start {
+    /// What belongs to `state`.
+    ///
+    /// # Errors
+    /// Its nodes make no ring; why.
+    pub fn of(mut state: State, members: Members) -> Result<Self, String> {
+        let mut seats = Seats::default();
+        // Whatever was published before the end is older.
+        state.epoch += 1;
+        let epoch = Epoch(state.epoch);
+        let topology = match &state.change {
+            None => seats.topology(&state.members, &state.scheme, epoch),
+            Some(change) => seats.course(&state.members, &change.next, &state.scheme).and_then(|course| {
+                if part::is_over(change) {
+                    let members = if change.back { &state.members } else { &change.next };
+                    return seats.topology(members, &state.scheme, epoch);
+                }
+                Ok(part::topology(&course, change, epoch))
+            }),
+        };
+        let topology = topology.map_err(|error| error.to_string())?;
+        Ok(Self { state, members, seats, topology: Arc::new(topology) })
+    }
+}
+
+impl Driver {
+    /// A driver that begins with `start`; its first topology is published already.
+    #[must_use]
+    pub fn new(tools: Tools, start: Start) -> Self {
+        let Start { state, members, seats, topology } = start;
+        let report = Report { epoch: topology.epoch.0, ..Report::default() };
+        Self {
+            tools,
+            epoch: AtomicU64::new(topology.epoch.0),
+            kept: Mutex::new(Kept { state, seats, members, keys: 0, bytes: 0, purged: 0 }),
+            report: Mutex::new(report),
+            called: Notify::new(),
+            flushes: Mutex::default(),
+            abort: AtomicBool::new(false),
+            resume: AtomicBool::new(false),
+            restarted: AtomicBool::new(false),
+            fences: Mutex::default(),
+            begun: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Answers workers until the process ends.
+    pub async fn serve(self: Arc<Self>, mut inbox: Inbox) {
+        while let Some(ask) = inbox.recv().await {
+            match ask {
+                Ask::Bring(wanted) => {
+                    let driver = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        let result = driver.tools.mover.pull(wanted.db, &wanted.keys).await;
+                        let result = result.map_err(|error| part::line(&error));
+                        driver.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
+                    });
+                }
+                Ask::Flush { .. } => {
+                    held(&self.flushes).push_back(ask);
+                    self.called.notify_one();
+                }
+                Ask::Command { words, resp3, asker } => {
+                    let driver = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        let text = driver.order(&words, resp3).await;
+                        driver.tools.fleet.tell(asker.worker, Message::Answer { to: asker, text });
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does what is to be done until the process ends.
+    pub async fn work(self: Arc<Self>) {
+        self.follow_up();
+        let config = self.tools.live.see(Config::clone);
+        if let Err(why) = self.follow(&config).await {
+            tracing::error!(%why, "the nodes of the configuration cannot be followed; those of the state directory are served");
+            self.trouble(&why);
+        }
+        loop {
+            self.flush_now().await;
+            if self.kept().state.change.is_some() {
+                self.carry_out().await;
+            } else if !self.begin_next().await {
+                self.called.notified().await;
+            }
+        }
+    }
+
+    /// What the mover has noticed.
+    pub fn noticed(&self, event: Event) {
+        let Event::Restarted { node } = event;
+        let topology = self.tools.fleet.topology();
+        let Some(node) = topology.nodes.get(node.index()) else { return };
+        let text = "DATA_LOSS_POSSIBLE: another process answers than when the move began; what it had acknowledged and \
+                    not written to disk is gone";
+        self.note(Kind::DataLoss, &node.name, text);
+        tracing::warn!(node = %node.name, address = %node.address, "DATA_LOSS_POSSIBLE: node has restarted while keys move");
+        self.restarted.store(true, SeqCst);
+        self.called.notify_one();
+    }
+
+    /// How far the change is.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let (progress, pace) = (self.tools.mover.progress(), self.tools.mover.pace());
+        let kept = self.kept();
+        let mut report = held(&self.report).clone();
+        report.epoch = self.epoch.load(SeqCst);
+        report.rate = pace.rate().0;
+        report.queued = kept.state.queue.len() as u64;
+        if report.state == Doing::Idle && (report.queued > 0 || kept.state.change.is_some()) {
+            // It was taken on just now.
+            report.state = Doing::Fence;
+        }
+        report.keys_purged = kept.purged + progress.purged.load(SeqCst);
+        if let Some(change) = &kept.state.change {
+            report.change = change.id;
+            report.what.clone_from(&change.text);
+            report.back = change.back;
+            report.part = change.part + 1;
+            report.parts = change.parts;
+            let (keys, bytes) = (progress.keys.load(SeqCst), progress.bytes.load(SeqCst));
+            (report.keys_moved, report.bytes_moved) = (kept.keys + keys, kept.bytes + bytes);
+            report.keys_left = progress.left();
+            report.bytes_left = bytes.checked_div(keys).unwrap_or(0) * report.keys_left;
+            let seconds = held(&self.begun).elapsed().as_secs_f64();
+            report.speed = if seconds > 0.0 { (keys as f64 / seconds) as u64 } else { 0 };
+            report.seconds_left =
+                report.keys_left.checked_div(report.speed).and_then(|left| i64::try_from(left).ok()).unwrap_or(-1);
+            if change.paused && report.state == Doing::Moving {
+                report.state = Doing::Paused;
+            }
+        } else {
+            (report.keys_moved, report.bytes_moved, report.seconds_left) = (kept.keys, kept.bytes, 0);
+        }
+        if let Some(trouble) = progress.trouble() {
+            report.last_error = trouble;
+        }
+        report
+    }
+
+    /// How long fences took since the last call, µs.
+    pub fn take_fences(&self) -> Vec<u64> {
+        std::mem::take(&mut held(&self.fences))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        held(&self.kept)
+    }
+
+    fn note(&self, kind: Kind, node: &str, text: &str) {
+        self.tools.fleet.journal().chronicle().note(now_ms(), kind, node, text);
+    }
+
+    fn doing(&self, doing: Doing) {
+        held(&self.report).state = doing;
+    }
+
+    /// Something went wrong, or is over (an empty text).
+    fn trouble(&self, text: &str) {
+        let mut report = held(&self.report);
+        if report.last_error != text {
+            text.clone_into(&mut report.last_error);
+            drop(report);
+            if !text.is_empty() {
+                tracing::warn!(why = %text, "keys are not moved");
+                self.note(Kind::Change, "", text);
+            }
+        }
+    }
+
+    /// Keeps what `change` makes of the state; returns when it is on disk. A disk that cannot be written is waited for: nothing
+    /// may be published that a restart would not know.
+    async fn save(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.kept().state);
+        loop {
+            let saved = {
+                let mut kept = self.kept();
+                kept.state.epoch = self.epoch.load(SeqCst) + 2;
+                self.tools.store.as_ref().map_or(Ok(()), |store| store.save(&kept.state))
+            };
+            match saved {
+                Ok(()) => return,
+                Err(error) => self.trouble(&error.to_string()),
+            }
+            tokio::time::sleep(AGAIN * 5).await;
+        }
+    }
+
+    /// Publishes what `topology` makes of the next epoch; returns when every worker has acknowledged it.
+    async fn publish(&self, topology: impl FnOnce(&mut Kept, Epoch) -> Topology) {
+        let epoch = Epoch(self.epoch.fetch_add(1, SeqCst) + 1);
+        let topology = topology(&mut self.kept(), epoch);
+        self.tools.fleet.publish_topology(Arc::new(topology));
+        self.tools.fleet.barrier(epoch).await;
+    }
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,339 @@
+//! What an operator says: CIRCLET NODE, PLAN, REBALANCE and EPOCH, and what a configuration wishes.
+
+use std::{collections::HashMap, sync::atomic::Ordering::SeqCst};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{Change, Driver, Kind, Listed, Member, Members, Saved, Wish, held};
+use crate::{
+    config::Config,
+    control::{
+        probe::{Conversation, field},
+        rebalance::{
+            plan::{Facts, Pace, Plan},
+            words,
+        },
+    },
+    traffic::{
+        resp::{Proto, encode},
+        route::{Address, Node},
+    },
+};
+
+/// Changes that may wait.
+const MAX_QUEUED: usize = 100;
+
+/// Most keys of a pair that are moved in one part: the target needs about 100 bytes for each meanwhile.
+const PART_KEYS: u64 = 1_000_000;
+
+impl Driver {
+    /// Carries out a command; the words behind CIRCLET. Gives the reply.
+    pub(super) async fn order(&self, words: &[Bytes], resp3: bool) -> Vec<u8> {
+        let proto = if resp3 { Proto::Resp3 } else { Proto::Resp2 };
+        let lower: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let rest: Vec<&[u8]> = words.iter().skip(1).map(|word| &word[..]).collect();
+        let answer = match lower.as_slice() {
+            ["node", ..] => self.change_nodes(&rest),
+            ["plan", ..] => return self.show_plan(&rest, proto).await.unwrap_or_else(|why| error(&why)),
+            ["epoch"] => return number(self.epoch.load(SeqCst)),
+            ["rebalance", "status"] => return self.report().reply(proto),
+            ["rebalance", "pause"] => self.pause(true).await,
+            ["rebalance", "resume"] => self.pause(false).await,
+            ["rebalance", "rate", rate] => self.set_rate(rate).await,
+            ["rebalance", "abort"] => self.abort(),
+            _ => Err("this is not understood; CIRCLET HELP shows what is".to_owned()),
+        };
+        match answer {
+            Ok(text) => status(&text),
+            Err(why) => error(&why),
+        }
+    }
+
+    /// `CIRCLET NODE …`
+    fn change_nodes(&self, rest: &[&[u8]]) -> Result<String, String> {
+        self.take(words::read(rest)?)
+    }
+
+    /// Takes wishes on, as one change.
+    ///
+    /// # Errors
+    /// Why not, and the cure; nothing was changed.
+    pub fn take(&self, wishes: Vec<Wish>) -> Result<String, String> {
+        if self.tools.store.is_none() {
+            return Err(
+                "a change of the nodes must outlive a restart, and there is no state directory; start Circlet with \
+                        --state DIR (or state = \"DIR\" in its file)"
+                    .to_owned(),
+            );
+        }
+        let next = self.afterwards().after(&wishes).map_err(|refused| refused.to_string())?;
+        let mut kept = self.kept();
+        if kept.state.queue.len() >= MAX_QUEUED {
+            return Err(format!("{MAX_QUEUED} changes wait already; try again when some are done"));
+        }
+        let text = words::text(&wishes);
+        kept.state.queue.push(wishes);
+        let (waits, id) = (kept.state.change.is_some() || kept.state.queue.len() > 1, kept.state.next_id);
+        let place = id + kept.state.queue.len() as u64 - 1;
+        let saved = self.tools.store.as_ref().map_or(Ok(()), |store| store.save(&kept.state));
+        if let Err(why) = saved {
+            kept.state.queue.pop();
+            return Err(format!("nothing is changed: {why}"));
+        }
+        drop(kept);
+        self.note(Kind::Change, "", &format!("change {place}: {text}"));
+        tracing::info!(change = place, what = %text, nodes = next.list().len(), "change of the nodes is taken on");
+        self.called.notify_one();
+        let how = if waits { "waits for the one before it" } else { "begins" };
+        Ok(format!("OK change {place} {how}; CIRCLET REBALANCE STATUS shows how far it is"))
+    }
+
+    /// The nodes once all that is under way or waits is done.
+    fn afterwards(&self) -> Members {
+        let kept = self.kept();
+        let next = match &kept.state.change {
+            Some(change) if !change.back => &change.next,
+            _ => &kept.state.members,
+        };
+        let next = self.members_of(next.clone());
+        // What can no longer be fulfilled is told when its turn comes.
+        kept.state.queue.iter().fold(next, |next, wishes| next.after(wishes).unwrap_or(next))
+    }
+
+    fn members_of(&self, list: Vec<Member>) -> Members {
+        self.tools.live.see(|config| Members::with(list, config))
+    }
+
+    /// The members are those of the state.
+    pub(super) fn follow_members(&self) {
+        let list = self.kept().state.members.clone();
+        let members = self.members_of(list);
+        self.kept().members = members;
+    }
+
+    /// What the configuration wishes of the nodes since the one that was followed last; taken on if it wishes anything.
+    ///
+    /// # Errors
+    /// Why not, and the cure; nothing was changed.
+    pub async fn follow(&self, config: &Config) -> Result<Option<String>, String> {
+        let (members, baseline) = (self.afterwards(), self.kept().state.baseline.clone());
+        let wishes = super::super::members::wishes(&baseline, config, &members);
+        let taken = if wishes.is_empty() { None } else { Some(self.take(wishes)?) };
+        self.save(|state| state.baseline = Listed::of(config)).await;
+        Ok(taken)
+    }
+
+    /// Begins what waits; false: nothing does.
+    pub(super) async fn begin_next(&self) -> bool {
+        let Some(wishes) = self.kept().state.queue.first().cloned() else { return false };
+        match self.prepare(&wishes).await {
+            Ok(change) => {
+                self.save(|state| {
+                    state.queue.remove(0);
+                    state.next_id += 1;
+                    state.change = Some(change);
+                })
+                .await;
+                let mut kept = self.kept();
+                (kept.keys, kept.bytes, kept.purged) = (0, 0, 0);
+            }
+            Err(why) => {
+                let text = format!("{} cannot be done: {why}", words::text(&wishes));
+                self.save(|state| {
+                    state.queue.remove(0);
+                    state.next_id += 1;
+                })
+                .await;
+                self.trouble(&text);
+            }
+        }
+        true
+    }
+
+    /// The change that `wishes` make of the nodes as they are.
+    async fn prepare(&self, wishes: &[Wish]) -> Result<Change, String> {
+        let before = self.kept().members.clone();
+        let after = before.after(wishes).map_err(|refused| refused.to_string())?;
+        let lost: Vec<String> = wishes
+            .iter()
+            .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
+            .collect();
+        let plan = self.plan(&before, &after, &lost).await?;
+        Ok(Change {
+            id: self.kept().state.next_id,
+            text: words::text(wishes),
+            next: after.list().to_vec(),
+            lost,
+            parts: u32::try_from(plan.parts).unwrap_or(u32::MAX).clamp(1, 1_000),
+            done: Vec::new(),
+            part: 0,
+            phase: Saved::Prepare,
+            nonce: String::new(),
+            sets: Vec::new(),
+            back: false,
+            paused: false,
+            rate: None,
+        })
+    }
+
+    /// `CIRCLET PLAN …`
+    async fn show_plan(&self, rest: &[&[u8]], proto: Proto) -> Result<Vec<u8>, String> {
+        let wishes = words::read(rest)?;
+        let before = self.afterwards();
+        let after = before.after(&wishes).map_err(|refused| refused.to_string())?;
+        let lost: Vec<String> = wishes
+            .iter()
+            .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
+            .collect();
+        Ok(self.plan(&before, &after, &lost).await?.reply(proto))
+    }
+
+    /// What would move, as far as the nodes tell.
+    async fn plan(&self, before: &Members, after: &Members, lost: &[String]) -> Result<Plan, String> {
+        let ring = |members: &Members| members.ring().map_err(|error| error.to_string());
+        let (old, new) = (ring(before)?, ring(after)?);
+        let mut asked = JoinSet::new();
+        let mut addresses: Vec<&Member> = Vec::new();
+        for member in before.list().iter().chain(after.list()) {
+            if !lost.contains(&member.name) && !addresses.iter().any(|known| known.address == member.address) {
+                addresses.push(member);
+            }
+        }
+        for member in addresses {
+            let (pipe, node) = (self.tools.live.pipe(), node_of(member));
+            asked.spawn(async move {
+                let facts = facts(&node, pipe.connect_timeout, pipe.request_timeout).await;
+                (node, facts)
+            });
+        }
+        let mut facts: HashMap<Address, Facts> = HashMap::new();
+        while let Some(asked) = asked.join_next().await {
+            let Ok((node, told)) = asked else { continue };
+            // A plan can be made without; whether the node will do is seen when it comes to it.
+            if let Ok(told) = told {
+                facts.insert(node.address, told);
+            }
+        }
+        let (keys, bytes) = self.tools.mover.pace().rate();
+        let pace = Pace { keys, bytes, part_keys: PART_KEYS };
+        Ok(Plan::of((before, &old), (after, &new), lost, &facts, pace))
+    }
+
+    async fn pause(&self, paused: bool) -> Result<String, String> {
+        let under_way = self.kept().state.change.is_some();
+        if !under_way {
+            return Err("no keys are being moved; CIRCLET REBALANCE STATUS shows how it stands".to_owned());
+        }
+        self.tools.mover.pace().pause(paused);
+        if !paused {
+            self.resume.store(true, SeqCst);
+        }
+        self.save(|state| {
+            if let Some(change) = &mut state.change {
+                change.paused = paused;
+            }
+        })
+        .await;
+        self.called.notify_one();
+        let text = if paused { "paused: keys move only when they are asked for" } else { "resumed" };
+        self.note(Kind::Change, "", text);
+        tracing::info!("change {text}");
+        Ok("OK".to_owned())
+    }
+
+    async fn set_rate(&self, rate: &str) -> Result<String, String> {
+        let keys: u64 = rate
+            .parse()
+            .map_err(|_| format!("'{rate}' is no rate; give keys per second, 0 for as fast as the nodes can"))?;
+        let pace = self.tools.mover.pace();
+        pace.set(keys, pace.rate().1);
+        self.save(|state| {
+            if let Some(change) = &mut state.change {
+                change.rate = Some(keys);
+            }
+        })
+        .await;
+        Ok("OK".to_owned())
+    }
+
+    fn abort(&self) -> Result<String, String> {
+        let kept = self.kept();
+        let Some(change) = &kept.state.change else {
+            return Err("nothing is under way; CIRCLET REBALANCE STATUS shows how it stands".to_owned());
+        };
+        if change.back {
+            return Err("the change is being taken back already".to_owned());
+        }
+        let over = super::part::is_over(change);
+        drop(kept);
+        self.abort.store(true, SeqCst);
+        self.called.notify_one();
+        if over {
+            return Ok("OK the keys have moved; what is left of the purge is given up".to_owned());
+        }
+        Ok("OK keys go back to where they were; CIRCLET REBALANCE STATUS shows how far it is".to_owned())
+    }
+
+    /// Pauses and rates of a change that was under way when Circlet ended hold on.
+    pub(super) fn follow_up(&self) {
+        let kept = self.kept();
+        if let Some(change) = &kept.state.change {
+            let pace = self.tools.mover.pace();
+            if let Some(rate) = change.rate {
+                pace.set(rate, pace.rate().1);
+            }
+            tracing::info!(change = change.id, what = %change.text, "a change is under way and goes on");
+            drop(kept);
+            held(&self.report).state = super::Doing::Moving;
+        }
+    }
+}
+
+fn node_of(member: &Member) -> Node {
+    Node {
+        username: member.credentials.username.clone(),
+        password: member.credentials.password.clone(),
+        ..Node::new(&member.name, member.address.clone())
+    }
+}
+
+/// What a node says of itself.
+async fn facts(node: &Node, connect: std::time::Duration, answer: std::time::Duration) -> Result<Facts, String> {
+    let open = Conversation::open(node, connect, answer).await;
+    let mut conversation = open.map_err(|trouble| trouble.to_string())?;
+    let mut told = Facts::default();
+    let memory = conversation.text_of(&["INFO", "memory"], 0).await.map_err(|trouble| trouble.to_string())??;
+    let number = |name: &str| field(&memory, name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    (told.used_memory, told.idle_memory) = (number("used_memory"), number("used_memory_startup"));
+    told.max_memory = number("maxmemory");
+    told.evicts = field(&memory, "maxmemory_policy").is_some_and(|policy| policy != "noeviction");
+    let keyspace = conversation.text_of(&["INFO", "keyspace"], 0).await.map_err(|trouble| trouble.to_string())??;
+    for line in keyspace.lines() {
+        let Some((db, counts)) = line.strip_prefix("db").and_then(|rest| rest.split_once(':')) else { continue };
+        let keys = counts.split(',').find_map(|count| count.strip_prefix("keys=")).and_then(|keys| keys.parse().ok());
+        if let (Ok(db), Some(keys)) = (db.parse(), keys) {
+            told.keys.push((db, keys));
+        }
+    }
+    Ok(told)
+}
+
+fn status(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::simple(&mut out, text);
+    out
+}
+
+fn error(why: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::error(&mut out, &format!("ERR {why}"));
+    out
+}
+
+fn number(value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::integer(&mut out, i64::try_from(value).unwrap_or(i64::MAX));
+    out
+}
