@@ -1,6 +1,7 @@
 //! Where the nodes of `circlet dev` keep their files: a temporary directory, or the one of `--persist`.
 //!
 //! ```text
+//!  DIR/circlet.lock, ring.json
 //!  DIR/node-1/  redis.log, appendonlydir/ (with --persist)
 //!  DIR/node-2/  …
 //! ```
@@ -56,6 +57,11 @@ impl Data {
     /// How many nodes there are.
     pub(super) fn nodes(&self) -> u16 {
         self.nodes
+    }
+
+    /// The directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The directory, if it outlives the nodes.

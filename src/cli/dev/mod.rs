@@ -21,7 +21,7 @@ use clap::Args;
 use super::{Common, Exit, complain, lifecycle, say};
 use crate::{
     config::{self, Config, Overrides},
-    control::{self, Doors, Pool, Signals, Source, StartError, file_limit, listen, logging},
+    control::{self, Doors, Pool, Signals, Source, StartError, file_limit, listen, logging, rebalance::state::Store},
     traffic::route::Address,
 };
 use data::Data;
@@ -96,8 +96,15 @@ async fn dev(flags: Flags) -> Result<Exit, Failure> {
     let mut config = configuration(common, port, &data, &ports)?;
     logging::start(&config.log);
     file_limit::fit(slice::from_ref(&config));
+    // A temporary directory must be there before it is locked; a kept one is not filled before the ports are had.
+    if data.kept().is_none() {
+        data.make().map_err(Failure::start)?;
+    }
     let doors = open_doors(&mut config, port)?;
-    data.make().map_err(Failure::start)?;
+    if data.kept().is_some() {
+        data.make().map_err(Failure::start)?;
+    }
+    relocate(&config)?;
     let mut nodes = Nodes::new(program);
     let served = serve(&config, doors, &mut nodes, &data, &ports, &mut signals).await;
     nodes.stop(&mut signals).await;
@@ -111,7 +118,7 @@ fn configuration(common: Common, port: u16, data: &Data, ports: &[u16]) -> Resul
         listen: vec![format!("127.0.0.1:{port}")],
         nodes: ports.iter().enumerate().map(name).collect(),
         // One Circlet per data directory.
-        state: data.kept().map(PathBuf::from),
+        state: Some(data.dir().to_path_buf()),
         ..common.into_overrides()
     };
     // The banner is the news; what is wrong is logged.
@@ -143,6 +150,15 @@ fn open_doors(config: &mut Config, port: u16) -> Result<Doors, Failure> {
         }
         opened => opened.map_err(told),
     }
+}
+
+/// The nodes have other ports than the last time, and are the same nodes.
+fn relocate(config: &Config) -> Result<(), Failure> {
+    let Some(dir) = &config.state else { return Ok(()) };
+    let (store, found) = Store::open(dir, None, config).map_err(Failure::start)?;
+    let Some(mut state) = found else { return Ok(()) };
+    state.relocate(config);
+    store.save(&state).map_err(Failure::start)
 }
 
 async fn serve(

@@ -21,6 +21,7 @@ mod kept;
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,7 +29,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::members::{self, Listed, Member, Members, Wish};
 use crate::{
     config::{Config, Credentials},
-    traffic::route::Scheme,
+    traffic::route::{Address, Scheme},
 };
 pub use error::StateError;
 
@@ -130,6 +131,27 @@ impl State {
             run_ids: BTreeMap::new(),
         }
     }
+
+    /// The nodes of the configuration are where it says now, without having been replaced: for whoever starts them himself, at
+    /// other ports each time.
+    pub fn relocate(&mut self, config: &Config) {
+        let moved: HashMap<Address, Address> = self
+            .baseline
+            .iter()
+            .filter_map(|listed| {
+                let node = config.nodes.iter().find(|node| node.name == listed.name)?;
+                Some((listed.address.clone(), node.address.clone()))
+            })
+            .collect();
+        let next = self.change.iter_mut().flat_map(|change| &mut change.next);
+        let purged = self.purges.iter_mut().map(|purge| &mut purge.node);
+        let members = self.members.iter_mut().chain(next).chain(purged).map(|member| &mut member.address);
+        for address in members.chain(self.baseline.iter_mut().map(|listed| &mut listed.address)) {
+            if let Some(new) = moved.get(address) {
+                address.clone_from(new);
+            }
+        }
+    }
 }
 
 /// A state, and what is to be done with it.
@@ -182,7 +204,7 @@ pub struct Store {
     dir: PathBuf,
     name: String,
     /// What the configuration says of the nodes that it lists.
-    configured: HashMap<String, Credentials>,
+    configured: Mutex<HashMap<String, Credentials>>,
 }
 
 impl Store {
@@ -195,11 +217,11 @@ impl Store {
             None => "ring.json".to_owned(),
             Some(pool) => format!("ring-{}.json", utf8_percent_encode(pool, PLAIN)),
         };
-        let store = Self { dir: dir.to_path_buf(), name, configured: credentials(config) };
+        let store = Self { dir: dir.to_path_buf(), name, configured: Mutex::new(credentials(config)) };
         let path = store.path();
         let Some(bytes) = file::read(&path, MAX_FILE)? else { return Ok((store, None)) };
         let body = file::open(&path, &bytes)?;
-        let state = kept::read(body, &store.configured).map_err(|why| why.at(&path))?;
+        let state = kept::read(body, &store.configured()).map_err(|why| why.at(&path))?;
         Ok((store, Some(state)))
     }
 
@@ -211,14 +233,18 @@ impl Store {
 
     /// Another configuration holds: of nodes that it no longer lists, the file will say everything. Of those that it lists as
     /// before, what they are told stays as it was.
-    pub fn follow(&mut self, config: &Config) {
-        let mut configured = credentials(config);
+    pub fn follow(&self, config: &Config) {
+        let (mut configured, mut before) = (credentials(config), self.configured());
         for (name, credentials) in &mut configured {
-            if let Some(before) = self.configured.get(name) {
+            if let Some(before) = before.get(name) {
                 credentials.clone_from(before);
             }
         }
-        self.configured = configured;
+        *before = configured;
+    }
+
+    fn configured(&self) -> MutexGuard<'_, HashMap<String, Credentials>> {
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes `state`; when it returns, the state is on the disk.
@@ -230,7 +256,7 @@ impl Store {
     }
 
     fn save_through(&self, state: &State, gate: &mut file::Gate<'_>) -> Result<(), StateError> {
-        let bytes = file::seal(&kept::write(state, &self.configured));
+        let bytes = file::seal(&kept::write(state, &self.configured()));
         file::replace(&self.dir, &self.name, &bytes, gate).map_err(|error| StateError::Io {
             path: self.path(),
             doing: "written",

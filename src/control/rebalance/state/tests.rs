@@ -118,7 +118,7 @@ fn pools_have_files_of_their_own() {
 fn passwords_of_configured_nodes_stay_in_the_configuration() {
     let dir = Dir::new("passwords");
     let mut config = config();
-    let mut store = saved(&dir, &full(&config), &config);
+    let store = saved(&dir, &full(&config), &config);
     let text = || fs::read_to_string(dir.0.join("ring.json")).unwrap();
     assert!(!text().contains("hush-a") && text().contains("hush-d") && text().contains("hush-e"));
     // A new password in the configuration is the one that holds.
@@ -243,6 +243,22 @@ fn what_is_under_way_is_not_wished_again() {
     state.change.as_mut().unwrap().back = true;
     let text = super::super::words::text(&begin(Some(state), &followed).unwrap().wishes);
     assert_eq!(text, "ADD d unix:/run/d AND ADD e h:5 AND REMOVE a AND REMOVE b");
+}
+
+#[test]
+fn nodes_that_are_started_at_other_ports_are_the_same_nodes() {
+    let before = config_of(&["a=h:1", "b=h:2", "c=h:3"], &["ring.points=64"]);
+    let commanded = Members::of(&before).after(&wishes("REPLACE b h:9 AND ADD d h:4")).unwrap();
+    let purge = Purge { change: 1, node: Members::of(&before).get("b").unwrap().clone() };
+    let mut state = State { members: commanded.list().to_vec(), purges: vec![purge], ..State::new(&before) };
+    // a has the port that c had.
+    let now = config_of(&["a=h:3", "b=h:12", "c=h:13"], &["ring.points=64"]);
+    state.relocate(&now);
+    let begun = begin(Some(state), &now).unwrap();
+    assert_eq!(begun.wishes, []);
+    let shown: Vec<String> = begun.members.list().iter().map(|one| format!("{}={}", one.name, one.address)).collect();
+    assert_eq!(shown, ["a=h:3", "b=h:9", "c=h:13", "d=h:4"]);
+    assert_eq!(begun.state.purges[0].node.address.to_string(), "h:12");
 }
 
 #[test]
