@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) buffer: Box<[u8]>,
     /// What the next pipe reads into.
     pub(super) chunk: Option<Chunk>,
+    /// The newest snapshot; what is new in it, the core does not have yet.
+    snapshots: watch::Receiver<Snapshot>,
     flusher: Option<Waker>,
 }
 
@@ -91,6 +93,7 @@ pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, in
         pipes: Vec::new(),
         buffer: vec![0; READ_BUFFER].into_boxed_slice(),
         chunk: None,
+        snapshots: snapshots.clone(),
         flusher: None,
     };
     let shell = Rc::new(Shell { state: RefCell::new(state), shared: Arc::clone(shared), index });
@@ -114,6 +117,8 @@ async fn receive(shell: &Rc<Shell>, mut inbox: Inbox) {
     while let Some(letter) = inbox.recv().await {
         let mut state = shell.state.borrow_mut();
         shell.set_now(&mut state);
+        // Who was sent here behind a snapshot must find it.
+        state.follow();
         match letter {
             Letter::Client { stream, local } => shell.add_client(&mut state, stream, local),
             Letter::Message(message) => state.core.receive(message),
@@ -127,10 +132,9 @@ async fn receive(shell: &Rc<Shell>, mut inbox: Inbox) {
 /// Hands the core every newer snapshot.
 async fn follow(shell: Rc<Shell>, mut snapshots: watch::Receiver<Snapshot>) {
     while snapshots.changed().await.is_ok() {
-        let snapshot = snapshots.borrow_and_update().clone();
         let mut state = shell.state.borrow_mut();
         shell.set_now(&mut state);
-        state.core.publish(snapshot);
+        state.follow();
         shell.settle(&mut state);
     }
 }
@@ -158,6 +162,16 @@ async fn tick(shell: Rc<Shell>) {
         published.busy_us.store(busy.as_micros() as u64, Relaxed);
         state.core.publish_commands();
         shell.settle(&mut state);
+    }
+}
+
+impl State {
+    /// Hands the core the newest snapshot, if it does not have it.
+    fn follow(&mut self) {
+        if self.snapshots.has_changed().unwrap_or(false) {
+            let snapshot = self.snapshots.borrow_and_update().clone();
+            self.core.publish(snapshot);
+        }
     }
 }
 
