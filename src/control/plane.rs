@@ -77,10 +77,9 @@ impl Plane {
     ) -> Result<Self, StartError> {
         let (span, config) = (span(pool.name.as_deref()), &pool.config);
         let (store, start) = begin(pool)?;
+        let known = Known::new(Arc::new(Table::builtin()));
         let topology = Arc::clone(&start.topology);
-        let nodes = topology.nodes.len();
-        let known = Known::new(Arc::new(Table::builtin()), nodes);
-        let snapshot = Snapshot { topology: Arc::clone(&topology), table: known.table(), facts: known.facts() };
+        let snapshot = Snapshot { topology, table: known.table(), facts: known.facts() };
         let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
         let (desk, inbox) = Desk::new();
         let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(desk), workers_before));
@@ -89,12 +88,12 @@ impl Plane {
         let driver = drive(&fleet, &live, store, start)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
-        let board = Arc::new(Board::new(nodes, Arc::clone(fleet.journal()), config.node_info));
+        let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
         let status =
             Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(draining)));
         let pipe_settings = Arc::clone(&live);
         let probe =
-            probe::run(Arc::clone(&topology), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
+            probe::run(fleet.snapshots(), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
         background.spawn(probe.instrument(span.clone()));
         let accept_failures = Arc::default();
         Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, driver, span })

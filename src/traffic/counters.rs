@@ -1,10 +1,14 @@
 //! What a worker counts, and how others read it.
 //!
 //! The worker owns plain numbers ([`Counters`]) and touches no atomic per request. Once per tick it copies them into
-//! [`Published`], a block of relaxed atomics that the metrics scrape and `INFO` of any worker read. All counters only
+//! [`Published`], a block of relaxed atomics that the metrics scrape and `INFO` of any worker read. The numbers of a node stay
+//! where they are when it leaves; nobody shows them then. All counters only
 //! grow (Prometheus counters); gauges are marked so.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+};
 
 use super::{
     client::Doing,
@@ -275,8 +279,8 @@ pub struct Published {
     pub script_loads: AtomicU64,
     /// Time that the worker was not idle, µs; its shell says.
     pub busy_us: AtomicU64,
-    /// Per node.
-    pub nodes: Vec<PublishedNode>,
+    /// By slot; grows when there are more. Locked by its worker once per tick, and by whoever looks.
+    nodes: RwLock<Vec<Arc<PublishedNode>>>,
 }
 
 /// One worker's numbers about one node.
@@ -320,7 +324,21 @@ impl Published {
     /// An all-zero block over `nodes` nodes.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        Self { nodes: (0..nodes).map(|_| PublishedNode::default()).collect(), ..Self::default() }
+        let nodes = (0..nodes).map(|_| Arc::default()).collect();
+        Self { nodes: RwLock::new(nodes), ..Self::default() }
+    }
+
+    /// The numbers about the node in slot `index`; `None`: this worker does not know the slot yet.
+    #[must_use]
+    pub fn node(&self, index: usize) -> Option<Arc<PublishedNode>> {
+        // A list that only grows is whole, whoever panicked.
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(index).map(Arc::clone)
+    }
+
+    fn grow_to(&self, nodes: usize) {
+        if self.nodes.read().unwrap_or_else(PoisonError::into_inner).len() < nodes {
+            self.nodes.write().unwrap_or_else(PoisonError::into_inner).resize_with(nodes, Arc::default);
+        }
     }
 
     /// Copies `counters` in; called by the owning worker once per tick.
@@ -344,7 +362,8 @@ impl Published {
         self.messages_in.store(counters.messages_in, Relaxed);
         self.messages_out.store(counters.messages_out, Relaxed);
         self.script_loads.store(counters.script_loads, Relaxed);
-        for (shared, own) in self.nodes.iter().zip(&counters.nodes) {
+        self.grow_to(counters.nodes.len());
+        for (shared, own) in self.nodes.read().unwrap_or_else(PoisonError::into_inner).iter().zip(&counters.nodes) {
             shared.up.store(own.up, Relaxed);
             shared.state.store(own.state as u8, Relaxed);
             shared.in_flight.store(own.in_flight, Relaxed);
@@ -374,6 +393,20 @@ fn store_all(shared: &[AtomicU64], own: &[u64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_more_is_published_with_the_next_tick() {
+        let (mut counters, published) = (Counters::new(1), Published::new(1));
+        counters.nodes[0].requests = 7;
+        published.store(&counters);
+        let first = published.node(0).unwrap();
+        assert!(published.node(1).is_none());
+        counters.nodes.resize_with(3, NodeCounters::default);
+        (counters.nodes[0].requests, counters.nodes[2].requests) = (8, 9);
+        published.store(&counters);
+        let requests = |node: &PublishedNode| node.requests.load(Relaxed);
+        assert_eq!((requests(&first), published.node(2).map(|node| requests(&node))), (8, Some(9)));
+    }
 
     #[test]
     fn a_latency_falls_into_the_bucket_below_whose_bound_it_lies() {

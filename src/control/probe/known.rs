@@ -1,7 +1,7 @@
 //! What all nodes together are, from what each has said: the facts and the command table. Pure.
 //!
 //! A node that is gone keeps what it said last: facts do not flicker with a restart, and a node that comes back changed is
-//! asked again. Commands are only ever added: a node that lost one says so itself.
+//! asked again; only one that has left is forgotten. Commands are only ever added: a node that lost one says so itself.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -30,10 +30,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// Before any of `nodes` nodes has said anything.
+    /// Before any node has said anything.
     #[must_use]
-    pub fn new(table: Arc<Table>, nodes: usize) -> Self {
-        Self { table, facts: assumed(), versions: vec![None; nodes], databases: vec![None; nodes] }
+    pub fn new(table: Arc<Table>) -> Self {
+        Self { table, facts: assumed(), versions: Vec::new(), databases: Vec::new() }
     }
 
     /// The builtin commands and what the nodes have beyond them.
@@ -51,12 +51,24 @@ impl Known {
     /// Takes in what `node` said; whether table or facts have changed by it.
     pub fn learn(&mut self, node: NodeId, learned: Learned) -> bool {
         let index = node.index();
-        if let (Some(version), Some(databases)) = (self.versions.get_mut(index), self.databases.get_mut(index)) {
-            *version = learned.version.or(version.take());
-            *databases = learned.databases.or(*databases);
+        if self.versions.len() <= index {
+            self.versions.resize(index + 1, None);
+            self.databases.resize(index + 1, None);
         }
+        self.versions[index] = learned.version.or(self.versions[index].take());
+        self.databases[index] = learned.databases.or(self.databases[index]);
         let added = learned.commands.is_some_and(|commands| self.add(&commands));
         self.sum_up() || added
+    }
+
+    /// Forgets what `node` said, since it has left; whether the facts have changed by it.
+    pub fn forget(&mut self, node: NodeId) -> bool {
+        if let (Some(version), Some(databases)) =
+            (self.versions.get_mut(node.index()), self.databases.get_mut(node.index()))
+        {
+            (*version, *databases) = (None, None);
+        }
+        self.sum_up()
     }
 
     fn add(&mut self, commands: &[u8]) -> bool {
@@ -113,13 +125,13 @@ mod tests {
         Learned { version: Some(version.to_owned()), databases: Some(databases), commands: None }
     }
 
-    fn known(nodes: usize) -> Known {
-        Known::new(Arc::new(Table::builtin()), nodes)
+    fn known() -> Known {
+        Known::new(Arc::new(Table::builtin()))
     }
 
     #[test]
     fn the_lowest_version_and_the_fewest_databases_hold() {
-        let mut known = known(3);
+        let mut known = known();
         assert_eq!((known.facts().version.as_str(), known.facts().databases), ("7.0.0", 16));
         assert!(known.learn(NodeId(0), said("7.10.1", 32)));
         assert!(known.learn(NodeId(1), said("7.9.5", 64)));
@@ -129,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_node_that_comes_back_newer_raises_the_version() {
-        let mut known = known(2);
+        let mut known = known();
         known.learn(NodeId(0), said("7.0.15", 16));
         known.learn(NodeId(1), said("7.2.0", 16));
         assert!(known.learn(NodeId(0), said("7.4.0", 16)));
@@ -137,8 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_has_left_does_not_count() {
+        let mut known = known();
+        known.learn(NodeId(1), said("7.0.15", 8));
+        known.learn(NodeId(0), said("7.2.0", 16));
+        assert!(known.forget(NodeId(1)) && !known.forget(NodeId(7)));
+        assert_eq!((known.facts().version.as_str(), known.facts().databases), ("7.2.0", 16));
+    }
+
+    #[test]
     fn silence_changes_nothing() {
-        let mut known = known(1);
+        let mut known = known();
         assert!(!known.learn(NodeId(0), Learned::default()));
         known.learn(NodeId(0), said("7.0.15", 16));
         assert!(!known.learn(NodeId(0), Learned::default()));
@@ -147,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_modules_command_comes_into_the_table_once() {
-        let mut known = known(2);
+        let mut known = known();
         let row = b"*1\r\n*6\r\n$8\r\njson.get\r\n:-2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n";
         let learned = || Learned { commands: Some(row.to_vec()), ..Learned::default() };
         assert!(known.learn(NodeId(0), learned()));
@@ -157,7 +178,7 @@ mod tests {
 
     #[test]
     fn garbage_leaves_the_table_as_it_is() {
-        let mut known = known(1);
+        let mut known = known();
         let garbage = Learned { commands: Some(b"*1\r\n:5\r\n".to_vec()), ..Learned::default() };
         assert!(!known.learn(NodeId(0), garbage));
         assert!(known.table().lookup(b"GET").is_some());

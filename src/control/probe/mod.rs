@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  node ◄─ conversation ─ watch (one task per node) ──Learned──► Known (pure) ──changed──► publish
-//!              ▲                    │
-//!              └── backoff ◄── lost ┘  and asked anew every RECHECK: another run_id, other commands
+//!              ▲              │     ▲
+//!              │              │     └ begun and ended as nodes come and go ◄── snapshots
+//!              └ backoff ◄ lost, and asked anew every RECHECK: another run_id, other commands
 //! ```
 //!
 //! The connection stays open, so that a node's end is seen at once and told by one log line, as is its return. Workers'
@@ -16,24 +17,30 @@ pub(in crate::control) mod conversation;
 mod known;
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
 use tracing::Instrument as _;
 
 use super::now_ms;
 use crate::traffic::{
     command::Table,
-    observe::{Journal, census::Said, chronicle},
+    observe::{
+        Journal,
+        census::{Report, Said},
+        chronicle,
+    },
     route::{Node, NodeId, Topology},
     settings::PipeSettings,
-    worker::Facts,
+    worker::{Facts, Snapshot},
 };
 use backoff::Backoff;
 pub(in crate::control) use conversation::Conversation;
@@ -50,34 +57,35 @@ const QUEUE: usize = 16;
 /// Tells how connections to nodes behave at the moment.
 pub type Settings = Arc<dyn Fn() -> PipeSettings + Send + Sync>;
 
-/// Which nodes answer their control connection; what they say of themselves goes into the journal.
+/// Which nodes answer their control connection, and what they say of themselves: the journal keeps it.
 #[derive(Debug)]
 pub struct Board {
-    answers: Vec<AtomicBool>,
     journal: Arc<Journal>,
     /// How often the nodes are asked for their INFO; `None`: never.
     info_every: Option<Duration>,
 }
 
 impl Board {
-    /// A board over `nodes` nodes, none of which has answered yet.
+    /// A board on `journal`, in which no node has answered yet.
     #[must_use]
-    pub fn new(nodes: usize, journal: Arc<Journal>, info_every: Option<Duration>) -> Self {
-        Self { answers: (0..nodes).map(|_| AtomicBool::new(false)).collect(), journal, info_every }
+    pub fn new(journal: Arc<Journal>, info_every: Option<Duration>) -> Self {
+        Self { journal, info_every }
     }
 
     /// Whether the node answers.
     #[must_use]
     pub fn answers(&self, node: NodeId) -> bool {
-        self.answers.get(node.index()).is_some_and(|answers| answers.load(Relaxed))
+        self.journal.census().answers(node)
     }
 
     /// It answers, or does not because of `why`.
     fn set(&self, id: NodeId, answers: bool, why: &str) {
-        if let Some(entry) = self.answers.get(id.index()) {
-            entry.store(answers, Relaxed);
-        }
         self.journal.census().entry(id).set_answers(answers, why, now_ms());
+    }
+
+    /// It has left.
+    fn clear(&self, id: NodeId) {
+        *self.journal.census().entry(id) = Report::default();
     }
 
     fn happened(&self, kind: chronicle::Kind, node: &Node, text: &str) {
@@ -85,25 +93,68 @@ impl Board {
     }
 }
 
-/// Watches all nodes of `topology` until dropped; `publish` gets table and facts whenever they change.
+/// Watches the nodes that take part until dropped; `publish` gets table and facts whenever they change.
 pub async fn run(
-    topology: Arc<Topology>,
+    mut snapshots: watch::Receiver<Snapshot>,
     settings: Settings,
     board: Arc<Board>,
     mut known: Known,
     publish: impl Fn(Arc<Table>, Facts),
 ) {
     let (sender, mut learned) = mpsc::channel(QUEUE);
-    let mut watchers = JoinSet::new();
-    for (index, node) in topology.nodes.iter().enumerate() {
-        let Ok(id) = u16::try_from(index).map(NodeId) else { break };
-        let watch = watch(node.clone(), id, Arc::clone(&settings), Arc::clone(&board), sender.clone());
-        watchers.spawn(watch.in_current_span());
-    }
-    drop(sender);
-    while let Some((id, learned)) = learned.recv().await {
-        if known.learn(id, learned) {
+    let mut watchers = Watchers::default();
+    loop {
+        let topology = Arc::clone(&snapshots.borrow_and_update().topology);
+        let mut changed = false;
+        for id in watchers.end_of_leavers(&topology) {
+            board.clear(id);
+            changed |= known.forget(id);
+        }
+        if changed {
             publish(known.table(), known.facts());
+        }
+        watchers.begin(&topology, |node, id| {
+            watch(node, id, Arc::clone(&settings), Arc::clone(&board), sender.clone()).in_current_span()
+        });
+        // Both are cancel-safe: what is not taken now is there the next time.
+        tokio::select! {
+            more = snapshots.changed() => if more.is_err() { return },
+            Some((id, said)) = learned.recv() => {
+                // What was on its way when its node left says nothing any more.
+                if watchers.tasks.contains_key(&id) && known.learn(id, said) {
+                    publish(known.table(), known.facts());
+                }
+            }
+        }
+    }
+}
+
+/// The task of each node that is watched; all end when this is dropped.
+#[derive(Default)]
+struct Watchers {
+    set: JoinSet<()>,
+    tasks: HashMap<NodeId, AbortHandle>,
+}
+
+impl Watchers {
+    /// Ends those of nodes that take part no more, and names them.
+    fn end_of_leavers(&mut self, topology: &Topology) -> Vec<NodeId> {
+        let left: Vec<NodeId> = self.tasks.keys().copied().filter(|id| !topology.is_member(*id)).collect();
+        left.iter().filter_map(|id| self.tasks.remove(id)).for_each(|task| task.abort());
+        while self.set.try_join_next().is_some() {}
+        left
+    }
+
+    /// Begins those of nodes that are not watched yet.
+    fn begin<W: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        topology: &Topology,
+        watch: impl Fn(Node, NodeId) -> W,
+    ) {
+        for &id in topology.members() {
+            if !self.tasks.contains_key(&id) {
+                self.tasks.insert(id, self.set.spawn(watch(topology.node(id).clone(), id)));
+            }
         }
     }
 }

@@ -46,14 +46,30 @@ type Published = Arc<Mutex<Vec<Facts>>>;
 
 /// Watches a listener's node; gives the board and what is published.
 fn watched(topology: Arc<Topology>) -> (Arc<Board>, Published, tokio::task::JoinHandle<()>) {
+    let (_, board, published, task) = following(topology);
+    (board, published, task)
+}
+
+type Snapshots = Arc<watch::Sender<Snapshot>>;
+
+/// As [`watched`], with what topologies are published in.
+fn following(topology: Arc<Topology>) -> (Snapshots, Arc<Board>, Published, tokio::task::JoinHandle<()>) {
+    let table = Arc::new(Table::builtin());
+    let snapshot = Snapshot { topology, table: Arc::clone(&table), facts: Facts::default() };
+    let snapshots = Arc::new(watch::Sender::new(snapshot));
     let journal = Arc::new(Journal::new(1, 0));
-    let board = Arc::new(Board::new(1, journal, Some(Duration::ZERO)));
+    let board = Arc::new(Board::new(journal, Some(Duration::ZERO)));
     let published = Published::default();
     let seen = Arc::clone(&published);
-    let known = Known::new(Arc::new(Table::builtin()), 1);
-    let publish = move |_table, facts| seen.lock().unwrap().push(facts);
-    let task = tokio::spawn(run(topology, Arc::new(settings), Arc::clone(&board), known, publish));
-    (board, published, task)
+    let kept = Arc::clone(&snapshots);
+    let publish = move |_table, facts| {
+        seen.lock().unwrap().push(facts);
+        // As the fleet does, which the probe keeps.
+        kept.send_modify(|_| {});
+    };
+    let task =
+        tokio::spawn(run(snapshots.subscribe(), Arc::new(settings), Arc::clone(&board), Known::new(table), publish));
+    (snapshots, board, published, task)
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -89,6 +105,39 @@ async fn facts_are_published_and_the_nodes_end_and_return_are_seen() {
     assert_eq!(published.lock().unwrap().len(), 1, "the same facts are not published again");
     task.abort();
     node.abort();
+}
+
+#[tokio::test]
+async fn nodes_that_join_are_watched_and_those_that_leave_are_not() {
+    let listeners = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let [one, other] = listeners.each_ref().map(|listener| topology(listener.local_addr().unwrap().port(), None));
+    let (snapshots, board, published, task) = following(Arc::clone(&one));
+    let slots = |second: f64, epoch| {
+        let mut nodes = vec![one.nodes[0].clone(), Node { name: "b".to_owned(), ..other.nodes[0].clone() }];
+        nodes[1].member = second > 0.0;
+        let topology = Topology::new(nodes, Ring::build(&[("a", 1.0), ("b", second)], 16).unwrap(), Epoch(epoch));
+        snapshots.send_modify(|snapshot| snapshot.topology = Arc::new(topology));
+    };
+    let lower: &[(&str, &str)] = &[("INFO", "$37\r\nredis_version:6.2.13\r\nrun_id:76543210\r\n")];
+    let mut players = Vec::new();
+    for (listener, script) in listeners.iter().zip([&[("INFO", INFO)][..], lower]) {
+        let (stream, _) = listener.accept().await.unwrap();
+        players.push(tokio::spawn(play(stream, script)));
+        if players.len() == 1 {
+            until("the first", || board.answers(NodeId(0))).await;
+            slots(1.0, 2);
+        }
+    }
+    until("the second", || board.answers(NodeId(1))).await;
+    let version = || published.lock().unwrap().last().map(|facts| facts.version.clone());
+    until("what both are", || version().as_deref() == Some("6.2.13")).await;
+    slots(0.0, 3);
+    until("what the first is", || version().as_deref() == Some("6.2.14")).await;
+    assert!(board.answers(NodeId(0)) && !board.answers(NodeId(1)));
+    // Its watcher has closed the connection, so its player ends.
+    players.remove(1).await.unwrap();
+    task.abort();
+    players.remove(0).abort();
 }
 
 #[tokio::test]

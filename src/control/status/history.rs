@@ -40,6 +40,7 @@ pub(super) struct Totals {
     pub(super) bytes_out: u64,
     pub(super) refused: u64,
     pub(super) closed: [u64; Closed::ALL.len()],
+    /// By slot; there may be more than before.
     pub(super) nodes: Vec<NodeTotals>,
 }
 
@@ -131,9 +132,11 @@ impl History {
         };
         let seconds = (now.at_us.saturating_sub(before.at_us) as f64 / 1e6).max(1e-3);
         let per_s = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        self.paces = now.nodes.iter().zip(&before.nodes).map(|(now, before)| Pace::of(now, before, seconds)).collect();
+        let none = NodeTotals::default();
+        let nodes = || now.nodes.iter().zip(before.nodes.iter().chain(std::iter::repeat(&none)));
+        self.paces = nodes().map(|(now, before)| Pace::of(now, before, seconds)).collect();
         let mut all = [0; LATENCY_BUCKETS];
-        for (now, before) in now.nodes.iter().zip(&before.nodes) {
+        for (now, before) in nodes() {
             grown(&now.latency, &before.latency).iter().zip(&mut all).for_each(|(part, all)| *all += part);
         }
         self.moments.push_back(Moment {
@@ -286,6 +289,16 @@ mod tests {
             history.push(totals(second, second, &[]));
         }
         assert_eq!(history.moments().len(), MOMENTS);
+    }
+
+    #[test]
+    fn a_node_that_has_joined_counts_from_nothing() {
+        let mut history = History::default();
+        history.push(totals(0, 100, &[]));
+        let mut now = totals(2, 100, &[]);
+        now.nodes.push(NodeTotals { requests: 10, ..NodeTotals::default() });
+        history.push(now);
+        assert_eq!([0, 1, 2].map(|node| history.pace(node).requests_per_s), [0.0, 5.0, 0.0]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn status(status: &Status, pool: Option<&str>, pools: &[&str]) -> Val
         "workers": status.fleet.published().len(),
         "listen": status.live.listen(),
         "epoch": topology.epoch.0,
-        "nodes": { "all": topology.nodes.len(), "up": status.nodes_up() },
+        "nodes": { "all": topology.members().len(), "up": status.nodes_up() },
         "moving": { "state": "idle" },
         "sessions": {
             "now": now.sessions,
@@ -195,9 +195,12 @@ fn event(event: &Happening) -> Value {
 /// How keys are spread over the nodes.
 pub(super) fn ring(topology: &Topology) -> Value {
     let scheme = topology.ring.scheme();
-    let nodes: Value = topology.nodes.iter().zip(topology.ring.shares()).map(|(node, share)| {
+    let members = topology.members();
+    let nodes: Value = members.iter().map(|id| (topology.node(*id), topology.ring.shares()[id.index()])).map(|(node, share)| {
         json!({ "name": node.name, "address": node.address.to_string(), "weight": node.weight, "share": share })
     }).collect();
+    // By the place in that list; whoever owns keys is a member.
+    let owner = |slice| members.binary_search(&topology.ring.owner_at(slice, SLICES)?).ok();
     let mut document = json!({
         "api": API,
         "epoch": topology.epoch.0,
@@ -205,7 +208,7 @@ pub(super) fn ring(topology: &Topology) -> Value {
         "title": scheme.title(),
         "nodes": nodes,
         // Whose the hash at the beginning of each slice is.
-        "slices": (0..SLICES).map(|slice| topology.ring.owner_at(slice, SLICES).map(|id| id.0)).collect::<Option<Vec<u16>>>(),
+        "slices": (0..SLICES).map(owner).collect::<Option<Vec<usize>>>(),
     });
     match scheme {
         Scheme::Xxh3 { points_per_weight } => document["points"] = (*points_per_weight).into(),
@@ -223,17 +226,16 @@ pub(super) fn ring(topology: &Topology) -> Value {
 pub(super) fn nodes(status: &Status) -> Value {
     let topology = status.topology();
     let shares = topology.ring.shares();
-    let nodes: Value = (0..topology.nodes.len()).map(|index| node(status, &topology, index, shares)).collect();
+    let nodes: Value = topology.members().iter().map(|id| node(status, &topology, *id, shares)).collect();
     json!({ "api": API, "epoch": topology.epoch.0, "now_ms": now_ms(), "nodes": nodes })
 }
 
-fn node(status: &Status, topology: &Topology, index: usize, shares: &[f64]) -> Value {
-    let node = &topology.nodes[index];
-    let id = NodeId(u16::try_from(index).unwrap_or(u16::MAX));
+fn node(status: &Status, topology: &Topology, id: NodeId, shares: &[f64]) -> Value {
+    let (node, index) = (topology.node(id), id.index());
     let report = status.fleet.journal().census().of(id);
     let pace = status.history().pace(index);
     let total = |of: fn(&PublishedNode) -> &AtomicU64| -> u64 {
-        totals::parts(&status.fleet, index).map(|part| of(part).load(Relaxed)).sum()
+        totals::parts(&status.fleet, index).map(|part| of(&part).load(Relaxed)).sum()
     };
     let workers = |of: fn(&PublishedNode) -> &AtomicBool| {
         totals::parts(&status.fleet, index).filter(|part| of(part).load(Relaxed)).count()
@@ -243,7 +245,7 @@ fn node(status: &Status, topology: &Topology, index: usize, shares: &[f64]) -> V
         "address": node.address.to_string(),
         "weight": node.weight,
         "share": shares.get(index),
-        "state": match status.state(index) {
+        "state": match status.state(id) {
             State::Up => "up",
             State::Down => "down",
             State::Connecting => "connecting",

@@ -80,7 +80,7 @@ impl Status {
         if self.draining.load(Relaxed) {
             return Err("draining".to_owned());
         }
-        let nodes = self.fleet.topology().nodes.len();
+        let nodes = self.fleet.topology().members().len();
         match self.nodes_up() {
             0 => Err(format!("none of {nodes} nodes is up")),
             up => Ok(format!("ready, {up} of {nodes} nodes up")),
@@ -112,13 +112,12 @@ impl Status {
     /// Nodes that can be used.
     #[must_use]
     pub fn nodes_up(&self) -> usize {
-        (0..self.topology().nodes.len()).filter(|index| self.state(*index) == State::Up).count()
+        self.topology().members().iter().filter(|id| self.state(**id) == State::Up).count()
     }
 
     /// Whether a worker can use the node, or would find it: pipes are opened on first use.
-    fn state(&self, index: usize) -> State {
-        let Ok(id) = u16::try_from(index).map(NodeId) else { return State::Down };
-        if self.board.answers(id) || totals::parts(&self.fleet, index).any(|part| part.up.load(Relaxed)) {
+    fn state(&self, id: NodeId) -> State {
+        if self.board.answers(id) || totals::parts(&self.fleet, id.index()).any(|part| part.up.load(Relaxed)) {
             return State::Up;
         }
         match self.fleet.journal().census().of(id).answers {

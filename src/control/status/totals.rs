@@ -1,6 +1,9 @@
 //! The workers' counters, added up for the history.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::history::{CommandTotals, NodeTotals, Totals};
 use crate::traffic::{
@@ -33,8 +36,8 @@ pub(super) fn of(fleet: &Fleet, at_us: u64, at_ms: u64) -> Totals {
 }
 
 /// Every worker's numbers about node `index`.
-pub(super) fn parts(fleet: &Fleet, index: usize) -> impl Iterator<Item = &PublishedNode> {
-    fleet.published().iter().filter_map(move |worker| worker.nodes.get(index))
+pub(super) fn parts(fleet: &Fleet, index: usize) -> impl Iterator<Item = Arc<PublishedNode>> {
+    fleet.published().iter().filter_map(move |worker| worker.node(index))
 }
 
 fn node(fleet: &Fleet, index: usize) -> NodeTotals {

@@ -25,7 +25,8 @@ use crate::traffic::{
 pub(super) fn latency(pools: &[View<'_>], out: &mut String) {
     head(out, NODE_LATENCY, "histogram");
     for view in pools {
-        for (index, node) in view.topology.nodes.iter().enumerate() {
+        for id in view.topology.members() {
+            let (index, node) = (id.index(), view.topology.node(*id));
             let bucket = |bucket: usize| sum(view.parts_of(index), |part| part.latency[bucket].load(Relaxed));
             let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
             let labels = Labels { name: "node", value: &node.name, pool: view.pool };

@@ -6,7 +6,8 @@
 //!  /proc/self ──────────────────┘                             └──────► histograms (exact) ──┘
 //! ```
 //!
-//! Workers count in plain numbers and never touch a metric; a scrape adds them up. Names and help come from the rows in
+//! Workers count in plain numbers and never touch a metric; a scrape adds them up, into a recorder of its own: so what is
+//! no more, such as a node that has left, is not told any more. Names and help come from the rows in
 //! [`rows`]. Histograms are written here and not by the recorder: the recorder keeps every single observation until the
 //! next scrape, whereas the workers have counted them into buckets already. Bounded by the number of nodes and commands. Io: only
 //! `process` and `threads` read anything.
@@ -19,12 +20,11 @@ mod scrape;
 mod threads;
 
 use std::{
-    fmt,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
 use of_pool::OfPool;
@@ -76,29 +76,18 @@ pub struct Limits {
     pub buffered: u64,
 }
 
-/// Registered metrics of this process.
+/// The metrics of this process.
+#[derive(Debug)]
 pub struct Telemetry {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
+    /// Seconds since 1970.
     started: f64,
 }
 
-impl fmt::Debug for Telemetry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry").field("started", &self.started).finish_non_exhaustive()
-    }
-}
-
 impl Telemetry {
-    /// Describes every metric; `now` becomes the start time.
+    /// Of a process that starts now.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
-        // A recorder of its own and not the process-wide one: tests have several.
-        let recorder = PrometheusBuilder::new().build_recorder();
-        metrics::with_local_recorder(&recorder, rows::describe);
-        let handle = recorder.handle();
-        let started = now.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        Self { recorder, handle, started }
+        Self { started: now.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()) }
     }
 
     /// The whole text of `/metrics`, about every pool of this process.
@@ -108,8 +97,10 @@ impl Telemetry {
     }
 
     fn text(&self, pools: &[View<'_>], process: Option<&Process>, threads: &[Thread]) -> String {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, rows::describe);
         for view in pools {
-            metrics::with_local_recorder(&OfPool::new(&self.recorder, view.pool), || {
+            metrics::with_local_recorder(&OfPool::new(&recorder, view.pool), || {
                 scrape::circlet(view);
                 scrape::workers(view);
                 scrape::sessions(view);
@@ -118,8 +109,8 @@ impl Telemetry {
                 scrape::nodes(view);
             });
         }
-        metrics::with_local_recorder(&self.recorder, || scrape::process(self.started, process));
-        let mut text = self.handle.render();
+        metrics::with_local_recorder(&recorder, || scrape::process(self.started, process));
+        let mut text = recorder.handle().render();
         exposition::workers(pools, threads, &mut text);
         exposition::commands(pools, &mut text);
         exposition::latency(pools, &mut text);

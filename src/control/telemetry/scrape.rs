@@ -110,8 +110,9 @@ pub(super) fn commands(view: &View<'_>) {
 /// What concerns single nodes.
 pub(super) fn nodes(view: &View<'_>) {
     let shares = view.topology.ring.shares();
-    for (index, node) in view.topology.nodes.iter().enumerate() {
-        let parts: Vec<&PublishedNode> = view.parts_of(index).collect();
+    for id in view.topology.members() {
+        let (index, node) = (id.index(), view.topology.node(*id));
+        let parts: Vec<Arc<PublishedNode>> = view.parts_of(index).collect();
         let total = |field: fn(&PublishedNode) -> &AtomicU64| sum(&parts, |part| field(part).load(Relaxed));
         let name = || node.name.clone();
         let (address, weight) = (node.address.to_string(), node.weight.to_string());
@@ -155,7 +156,7 @@ pub(super) fn process(started: f64, process: Option<&Process>) {
 
 impl View<'_> {
     /// Every worker's numbers about the node `index`.
-    pub(super) fn parts_of(&self, index: usize) -> impl Iterator<Item = &PublishedNode> {
-        self.workers.iter().filter_map(move |worker| worker.nodes.get(index))
+    pub(super) fn parts_of(&self, index: usize) -> impl Iterator<Item = Arc<PublishedNode>> {
+        self.workers.iter().filter_map(move |worker| worker.node(index))
     }
 }

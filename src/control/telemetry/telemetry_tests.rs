@@ -221,6 +221,22 @@ fn a_second_scrape_repeats_nothing() {
 }
 
 #[test]
+fn a_node_that_has_left_is_not_told_any_more() {
+    let telemetry = Telemetry::new(UNIX_EPOCH);
+    let workers = [worker(|c| c.nodes[1].requests = 7)];
+    let render = |topology: &Topology| telemetry.render(&[view(topology, &workers)]);
+    let text = render(&topology(&["a", "b"]));
+    assert_eq!(samples(&text)["circlet_node_requests_total{node=\"b\"}"], 7.0);
+    let mut nodes = topology(&["a", "b", "c"]).nodes;
+    nodes[1].member = false;
+    let ring = Ring::build(&[("a", 1.0), ("b", 0.0), ("c", 1.0)], 64).unwrap();
+    let text = render(&Topology::new(nodes, ring, Epoch(2)));
+    assert!(!text.contains("node=\"b\""), "{text}");
+    assert_eq!(samples(&text)["circlet_node_requests_total{node=\"c\"}"], 0.0, "no worker has told of it yet");
+    assert_eq!(samples(&text)["circlet_node_latency_seconds_count{node=\"c\"}"], 0.0);
+}
+
+#[test]
 fn every_sample_has_the_labels_of_its_row() {
     let text = text_of(&[worker(|c| c.nodes[0].observe(20))]);
     for name in samples(&text).into_keys() {

@@ -60,6 +60,12 @@ impl Census {
         self.0.get(node.index()).cloned().unwrap_or_default()
     }
 
+    /// Whether `node` answered its control connection when it was last tried.
+    #[must_use]
+    pub fn answers(&self, node: NodeId) -> bool {
+        self.0.get(node.index()).is_some_and(|report| report.answers == Some(true))
+    }
+
     /// The report on `node`, to be written.
     pub fn entry(&mut self, node: NodeId) -> &mut Report {
         if self.0.len() <= node.index() {

@@ -306,10 +306,12 @@ function makeRow(index) {
 }
 
 function drawNodes(nodes, now) {
+  rows.splice(nodes.length).forEach((row) => row.line.remove()); // nodes have left
   const most = Math.max(0.0001, ...nodes.map((node) => node.share));
   nodes.forEach((node, index) => {
     const row = (rows[index] ??= makeRow(index));
     const info = node.info ?? {};
+    if (row.name.textContent !== node.name) row.rates.length = 0; // another node's
     set(row.name, node.name);
     set(row.address, node.address);
     if (row.word.dataset.state && row.word.dataset.state !== node.state) {
