@@ -12,6 +12,8 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::{
     change::{Change, Place},
     ring::Ring,
@@ -193,6 +195,7 @@ pub struct Topology {
     pub change: Option<Arc<Change>>,
     /// The nodes that take part, ascending.
     members: Box<[NodeId]>,
+    layout: u32,
 }
 
 impl Topology {
@@ -202,13 +205,42 @@ impl Topology {
         let ring = ring.into();
         debug_assert_eq!(nodes.len(), ring.shares().len());
         let members = (0..).zip(&nodes).filter(|(_, node)| node.member).map(|(index, _)| NodeId(index)).collect();
-        Self { epoch, nodes, ring, change: None, members }
+        let mut topology = Self { epoch, nodes, ring, change: None, members, layout: 0 };
+        topology.layout = topology.fingerprint();
+        topology
     }
 
     /// The same while `change` is under way.
     #[must_use]
     pub fn changing(self, change: Change) -> Self {
-        Self { change: Some(Arc::new(change)), ..self }
+        let mut topology = Self { change: Some(Arc::new(change)), ..self };
+        topology.layout = topology.fingerprint();
+        topology
+    }
+
+    /// Tells layouts apart: another number says that another node may own a key.
+    #[must_use]
+    pub fn layout(&self) -> u32 {
+        self.layout
+    }
+
+    fn fingerprint(&self) -> u32 {
+        let mut hash = Xxh3::new();
+        let mut ring = |ring: &Ring| {
+            for (node, share) in self.nodes.iter().zip(ring.shares()) {
+                hash.update(&share.to_le_bytes());
+                // Whoever has no keys decides nothing.
+                hash.update(if *share > 0.0 { node.ring_name().as_bytes() } else { b"" });
+                hash.update(b"\0");
+            }
+        };
+        ring(&self.ring);
+        // As long as nothing has arrived the old owners own everything.
+        if let Some(change) = self.change.as_ref().filter(|change| change.done.contains(&true)) {
+            ring(&change.next);
+            change.done.iter().for_each(|done| hash.update(&[u8::from(*done)]));
+        }
+        hash.digest() as u32
     }
 
     /// The nodes that take part, ascending; at least one.

@@ -13,9 +13,9 @@ use crate::traffic::{
     },
     merge::{
         Kind,
-        scan::{Cursor, Of, Step},
+        scan::{Cursor, Of, Step, tag},
     },
-    pipe::State,
+    pipe::{PipeId, State},
     resp::{Proto, encode},
     route::NodeId,
 };
@@ -23,11 +23,19 @@ use crate::traffic::{
 impl Core {
     /// One step of SCAN: the cursor says which node, and where there.
     pub(in crate::traffic::core) fn scan(&mut self, key: ClientKey, request: Request<'_>) -> Taken {
-        let cursor = number(request.arg(1)).map(|cursor| Cursor::of_keyspace(cursor, self.snapshot.topology.members()));
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        let (nodes, layout) = (topology.members(), topology.layout());
+        let asked = number(request.arg(1)).map(|cursor| Cursor::of_keyspace(cursor, nodes, layout));
+        let cursor = asked.map(|cursor| {
+            // A run that did not give it: the node's, or keys have moved meanwhile; the whole scan starts over.
+            let holds = cursor.position == 0
+                || self.known_run(key, cursor.node).is_none_or(|run| cursor.holds_in(tag(Of::Keyspace, run, layout)));
+            if holds { cursor } else { Cursor::start(nodes) }
+        });
         let node = match cursor {
             Some(cursor) => cursor.node,
             // No number: the node's own error.
-            None => self.any_live_node().unwrap_or(self.snapshot.topology.members()[0]),
+            None => self.any_live_node().unwrap_or(nodes[0]),
         };
         self.scan_step(key, request, Of::Keyspace, 1, node, cursor)
     }
@@ -59,15 +67,16 @@ impl Core {
             Err(NoPipe::Full(pipe)) => return Taken::Full(pipe),
             Err(NoPipe::Down(_) | NoPipe::NoLease(_)) => None,
         };
+        let layout = self.snapshot.topology.layout();
         let Some(cursor) = cursor else {
-            let step = Step { of, sent: None, pipe };
+            let step = Step { of, sent: None, pipe, layout };
             return self.send_to(key, Kind::Scan(step), true, node, |out| out.extend_from_slice(request.bytes));
         };
-        let run = pipe.map(|id| &self.pipes[id.index()]).filter(|pipe| pipe.state == State::Ready).map(|pipe| pipe.run);
         // While it is being connected the position is sent on trust: the reply is judged by the run that gives it.
-        let holds = cursor.position > 0 && run.is_none_or(|run| cursor.holds_in(run));
+        let known = pipe.and_then(|id| self.run_of_pipe(id));
+        let holds = cursor.position > 0 && known.is_none_or(|run| cursor.holds_in(tag(of, run, layout)));
         let (sent, position) = if holds { (Some(cursor.run), cursor.position) } else { (None, 0) };
-        self.send_to(key, Kind::Scan(Step { of, sent, pipe }), true, node, |out| {
+        self.send_to(key, Kind::Scan(Step { of, sent, pipe, layout }), true, node, |out| {
             encode::array_header(out, request.args.len());
             for arg in &request.args[..at] {
                 out.extend_from_slice(arg.raw(request.bytes));
@@ -77,6 +86,18 @@ impl Core {
                 out.extend_from_slice(arg.raw(request.bytes));
             }
         })
+    }
+
+    /// The run of `node` over which the session's next step would go, if that is known by now.
+    fn known_run(&mut self, key: ClientKey, node: NodeId) -> Option<u32> {
+        let pipe = self.pipe_to(key, node).ok()?;
+        self.run_of_pipe(pipe)
+    }
+
+    /// The run that a pipe is connected to; `None`: it is not connected.
+    fn run_of_pipe(&self, id: PipeId) -> Option<u32> {
+        let pipe = &self.pipes[id.index()];
+        (pipe.state == State::Ready).then_some(pipe.run)
     }
 
     /// The run that the step's pipe is connected to; 0: not known.
