@@ -321,3 +321,64 @@ fn subscribers_hear_every_message_of_a_change() {
     let heard: BTreeSet<String> = (0..sent).map(|_| texts(&Value::of(&listener.frame()))[2].clone()).collect();
     assert_eq!(heard.len(), sent);
 }
+
+/// Everything that SCAN names until it is through.
+fn scan(client: &mut Client) -> BTreeSet<String> {
+    let (mut cursor, mut keys) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        let Value::List(_, step) = client.value(&format!("SCAN {cursor} COUNT 20")) else { panic!("no scan") };
+        keys.extend(texts(&step[1]));
+        cursor = texts(&Value::List(b'*', vec![step[0].clone()]))[0].clone();
+        if cursor == "0" {
+            return keys;
+        }
+    }
+}
+
+#[test]
+fn a_scan_names_every_key_whatever_moves_meanwhile() {
+    let scene = Scene::new(2, 4);
+    scene.fill();
+    let (two, three) = (scene.servers[2].address(), scene.servers[3].address());
+    for line in [
+        format!("CIRCLET NODE ADD n2 {two} AND ADD n3 {three}"),
+        "CIRCLET NODE REMOVE n3 AND WEIGHT n0 0.3".to_owned(),
+        "CIRCLET NODE REMOVE n2 AND WEIGHT n0 3".to_owned(),
+    ] {
+        scene.change(&line);
+        let mut client = scene.client();
+        loop {
+            let over = scene.status("state") == "idle";
+            let seen = scan(&mut client);
+            assert_eq!(seen.len(), KEYS, "{line}");
+            assert!(seen.iter().all(|key| key.starts_with("key:")));
+            if over {
+                break;
+            }
+        }
+        client.expect("DBSIZE", &format!(":{KEYS}\r\n"));
+        let Value::List(_, found) = client.value("CIRCLET REBALANCE VERIFY") else { panic!("no list") };
+        assert_eq!(texts(&found[0])[..4], ["keys", &(2 * KEYS).to_string(), "strays", "0"]);
+    }
+}
+
+#[test]
+fn a_node_that_cannot_take_keys_is_refused_before_anything_moves() {
+    let scene = Scene::new(2, 3);
+    let mut client = scene.client();
+    let nobody = client.ask("CIRCLET NODE ADD n2 127.0.0.1:1");
+    assert!(nobody.starts_with("-ERR") && nobody.contains("connection refused"), "{nobody}");
+    let mut third = scene.servers[2].client();
+    third.expect("SET there 1", "+OK\r\n");
+    let add = format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address());
+    let busy = client.ask(&add);
+    assert!(busy.starts_with("-ERR") && busy.contains("has keys ('there' in db 0)"), "{busy}");
+    third.expect("DEL there", ":1\r\n");
+    third.expect(&format!("REPLICAOF 127.0.0.1 {}", scene.servers[0].port()), "+OK\r\n");
+    let replica = client.ask(&add);
+    assert!(replica.starts_with("-ERR") && replica.contains("replica"), "{replica}");
+    third.expect("REPLICAOF NO ONE", "+OK\r\n");
+    assert_eq!((scene.status("state"), scene.nodes().len()), ("idle".to_owned(), 2));
+    scene.change(&add);
+    scene.settle();
+}

@@ -81,11 +81,12 @@ impl Plane {
         let topology = Arc::clone(&start.topology);
         let snapshot = Snapshot { topology, table: known.table(), facts: known.facts() };
         let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
-        let (desk, inbox) = Desk::new();
+        let whom: Arc<OnceLock<Weak<Driver>>> = Arc::default();
+        let (desk, inbox) = Desk::new(Arc::clone(&whom));
         let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(desk), workers_before));
         let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
         live.note_in(Arc::clone(fleet.journal()));
-        let driver = drive(&fleet, &live, store, start)?;
+        let driver = drive(&fleet, &live, &whom, store, start)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
         let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
@@ -190,9 +191,14 @@ fn begin(pool: &Pool) -> Result<(Option<Store>, Start), StartError> {
 }
 
 /// What changes the nodes of a pool.
-fn drive(fleet: &Arc<Fleet>, live: &Arc<Live>, store: Option<Store>, start: Start) -> Result<Arc<Driver>, StartError> {
-    let whom: Arc<OnceLock<Weak<Driver>>> = Arc::default();
-    let told = Arc::clone(&whom);
+fn drive(
+    fleet: &Arc<Fleet>,
+    live: &Arc<Live>,
+    whom: &Arc<OnceLock<Weak<Driver>>>,
+    store: Option<Store>,
+    start: Start,
+) -> Result<Arc<Driver>, StartError> {
+    let told = Arc::clone(whom);
     let events = mover::Events::to(move |event| {
         if let Some(driver) = told.get().and_then(Weak::upgrade) {
             driver.noticed(event);

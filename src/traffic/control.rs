@@ -16,6 +16,9 @@ use super::{core::Asker, route::Epoch};
 pub trait Control: fmt::Debug + Send + Sync {
     /// Takes a question; its answer comes through the worker's mailbox.
     fn ask(&self, ask: Ask);
+
+    /// How many keys the nodes have in this db that are Circlet's own, or are the second copies of keys that move.
+    fn surplus(&self, db: u32) -> u64;
 }
 
 /// A worker's question.
@@ -64,4 +67,8 @@ pub struct NoControl;
 
 impl Control for NoControl {
     fn ask(&self, _: Ask) {}
+
+    fn surplus(&self, _: u32) -> u64 {
+        0
+    }
 }

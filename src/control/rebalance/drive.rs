@@ -273,6 +273,12 @@ impl Driver {
         report
     }
 
+    /// How many keys the nodes have in this db beyond the clients'.
+    #[must_use]
+    pub fn surplus(&self, db: u32) -> u64 {
+        self.tools.mover.surplus(self.tools.fleet.topology().members(), db)
+    }
+
     /// How long fences took since the last call, µs.
     pub fn take_fences(&self) -> Vec<u64> {
         std::mem::take(&mut held(&self.fences))

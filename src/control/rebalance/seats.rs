@@ -117,6 +117,12 @@ impl Course {
         Self { nodes: Arc::clone(&self.nodes), before, after, pairs }
     }
 
+    /// Nodes that have no keys before.
+    pub fn joining(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let fresh = |(_, (before, after)): &(u16, (&f64, &f64))| **before == 0.0 && **after > 0.0;
+        (0..).zip(self.before.shares().iter().zip(self.after.shares())).filter(fresh).map(|(index, _)| NodeId(index))
+    }
+
     /// All slots.
     #[must_use]
     pub fn nodes(&self) -> &Arc<[Node]> {

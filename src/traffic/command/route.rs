@@ -54,6 +54,8 @@ pub enum Gather {
     Ok,
     /// Sum of integers.
     Sum,
+    /// `DBSIZE`: the sum, without Circlet's own keys and the second copies of keys that move.
+    DbSize,
     /// Smallest integer.
     Min,
     /// Largest integer.
@@ -101,6 +103,7 @@ impl Gather {
             Self::Keys
                 | Self::RandomKey
                 | Self::Sum
+                | Self::DbSize
                 | Self::Min
                 | Self::MemoryStats
                 | Self::Texts
@@ -430,6 +433,7 @@ impl Route {
             "split:sum" => Self::Split(Split::Sum),
             "all:ok" => Self::All(Gather::Ok),
             "all:sum" => Self::All(Gather::Sum),
+            "all:db-size" => Self::All(Gather::DbSize),
             "all:min" => Self::All(Gather::Min),
             "all:max" => Self::All(Gather::Max),
             "all:min-each" => Self::All(Gather::MinEach),

@@ -234,6 +234,12 @@ impl Core {
             Kind::Scan(step) => self.run_of_step(step),
             _ => 0,
         };
+        let surplus = match aggregate.kind {
+            Kind::All(Gather::DbSize) => {
+                self.control.surplus(self.client(aggregate.client).map_or(0, |client| client.db))
+            }
+            _ => 0,
+        };
         let mut text = std::mem::take(&mut self.scratch.text);
         text.clear();
         let cx = Context {
@@ -244,6 +250,7 @@ impl Core {
             own: &own,
             run,
             audience: &self.registry.audience,
+            surplus,
         };
         merge::finish(&aggregate, &cx, &mut text);
         match aggregate.kind {

@@ -142,6 +142,7 @@ impl Core {
             limits: &self.settings.limits,
             random: 0,
             audience: &self.registry.audience,
+            surplus: 0,
             own: &info::Own::default(),
             run: 0,
         };

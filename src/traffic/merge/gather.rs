@@ -6,6 +6,7 @@
 use super::{Aggregate, Context, Part, State};
 use crate::traffic::{
     resp::{encode, reply::Elements},
+    route::is_own,
     settings::PartialReads,
 };
 
@@ -57,11 +58,12 @@ pub(super) fn values(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>)
 }
 
 /// The sum of integers (DEL, EXISTS, DBSIZE).
-pub(super) fn sum(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) {
+pub(super) fn sum(aggregate: &Aggregate, surplus: u64, cx: &Context<'_>, out: &mut Vec<u8>) {
     if let Some(part) = first_error(aggregate, cx, aggregate.reads) {
         return error_of(aggregate, part, cx, out);
     }
-    encode::integer(out, replied(aggregate).filter_map(integer).fold(0, i64::saturating_add));
+    let sum = replied(aggregate).filter_map(integer).fold(0, i64::saturating_add);
+    encode::integer(out, if surplus == 0 { sum } else { sum.saturating_sub_unsigned(surplus).max(0) });
 }
 
 /// The smallest integer (LASTSAVE: since then everything is saved).
@@ -190,7 +192,8 @@ pub(super) fn random_key(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<
     if let Some(part) = first_error(aggregate, cx, true) {
         return error_of(aggregate, part, cx, out);
     }
-    let named: Vec<&[u8]> = replied(aggregate).filter(|reply| bulk(reply).is_some()).collect();
+    let is_clients = |reply: &&[u8]| bulk(reply).is_some_and(|key| !is_own(key));
+    let named: Vec<&[u8]> = replied(aggregate).filter(is_clients).collect();
     match named.get(cx.random as usize % named.len().max(1)) {
         Some(reply) => out.extend_from_slice(reply),
         None => encode::null(out, aggregate.proto),

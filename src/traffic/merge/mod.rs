@@ -212,6 +212,8 @@ pub struct Context<'a> {
     pub run: u32,
     /// Who listens to what.
     pub audience: &'a Audience,
+    /// For DBSIZE: keys of the nodes that are not a client's, or are there twice.
+    pub surplus: u64,
 }
 
 /// Appends the whole reply of a complete aggregate.
@@ -224,7 +226,8 @@ fn finish_as(aggregate: &Aggregate, kind: Kind, cx: &Context<'_>, out: &mut Vec<
     debug_assert_eq!(aggregate.missing, 0);
     match kind {
         Kind::Split(Split::Values) => gather::values(aggregate, cx, out),
-        Kind::Split(Split::Sum) | Kind::All(Gather::Sum) => gather::sum(aggregate, cx, out),
+        Kind::Split(Split::Sum) | Kind::All(Gather::Sum) => gather::sum(aggregate, 0, cx, out),
+        Kind::All(Gather::DbSize) => gather::sum(aggregate, cx.surplus, cx, out),
         Kind::Split(Split::Pairs) | Kind::All(Gather::Ok | Gather::First) => gather::all_succeed(aggregate, cx, out),
         Kind::All(Gather::Min) => gather::min(aggregate, cx, out),
         Kind::All(Gather::MinEach) => gather::min_each(aggregate, cx, out),
@@ -332,6 +335,7 @@ pub(super) mod fixture {
             own: &own,
             run,
             audience: &audience,
+            surplus: 0,
         };
         let mut out = Vec::new();
         finish(aggregate, &cx, &mut out);

@@ -66,6 +66,7 @@ impl Rig {
         Arc::new(Stage {
             id: "1-0".to_owned(),
             nonce: nonce.to_owned(),
+            replaces: None,
             nodes: Arc::clone(&self.nodes),
             pairs: vec![(A, B)],
             place: Arc::new(|key| (!key.starts_with(b"stay")).then_some((A, B))),
@@ -82,6 +83,7 @@ impl Rig {
         Arc::new(Stage {
             id: "1-0-back".to_owned(),
             nonce: "m1".to_owned(),
+            replaces: None,
             pairs: vec![(B, A)],
             place: Arc::new(|key| (!key.starts_with(b"stay")).then_some((B, A))),
             kind: Kind::Back { forward: "1-0".to_owned(), nonce: "n1".to_owned() },

@@ -29,12 +29,12 @@ fn every_type_arrives_as_it_was_with_its_ttl_in_every_db() {
     let moved = 2 * keys.len() as u64;
     assert_eq!(rig.mover.progress().keys.load(SeqCst), moved);
     assert_eq!(rig.mover.progress().left(), 0);
-    assert_eq!(rig.mover.progress().twice()[&3], moved / 2);
+    assert_eq!(rig.mover.progress().twice()[&(A, 3)], moved / 2);
     rig.close(rig.forward());
     assert!(own_keys(&mut b).is_empty());
     rig.purge(A, |key| !key.starts_with(b"stay"));
     assert_eq!(sorted(a.value("KEYS *").list().iter().map(|key| key.text()).collect()), ["circlet:own", "stay:1"]);
-    assert_eq!(rig.mover.progress().twice()[&3], 0);
+    assert_eq!(rig.mover.progress().twice()[&(A, 3)], 0);
     b.expect("DBSIZE", &format!(":{}\r\n", keys.len()));
 }
 

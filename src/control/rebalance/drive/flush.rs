@@ -22,6 +22,8 @@ impl Driver {
             let next = held(&self.flushes).pop_front();
             let Some(Ask::Flush { request, db, asker }) = next else { return };
             let words = words(&request);
+            let all = words.first().is_some_and(|name| name.eq_ignore_ascii_case("flushall"));
+            self.tools.mover.progress().forget_copies((!all).then_some(db));
             let topology = self.tools.fleet.topology();
             let mut text = Vec::new();
             for node in topology.members().iter().map(|id| topology.node(*id)) {

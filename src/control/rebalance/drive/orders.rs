@@ -1,16 +1,20 @@
 //! What an operator says: CIRCLET NODE, PLAN, REBALANCE and EPOCH, and what a configuration wishes.
 
-use std::{collections::HashMap, sync::atomic::Ordering::SeqCst};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Change, Driver, Kind, Listed, Member, Members, Saved, Wish, held};
+use super::{Change, Driver, Kind, Listed, Member, Members, NodeId, Saved, Wish, held};
 use crate::{
     config::Config,
     control::{
         probe::{Conversation, field},
         rebalance::{
+            mover::{self, Need, OwnerOf},
             plan::{Facts, Pace, Plan},
             words,
         },
@@ -35,7 +39,7 @@ impl Driver {
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
         let rest: Vec<&[u8]> = words.iter().skip(1).map(|word| &word[..]).collect();
         let answer = match lower.as_slice() {
-            ["node", ..] => self.change_nodes(&rest),
+            ["node", ..] => self.change_nodes(&rest).await,
             ["plan", ..] => return self.show_plan(&rest, proto).await.unwrap_or_else(|why| error(&why)),
             ["epoch"] => return number(self.epoch.load(SeqCst)),
             ["rebalance", "status"] => return self.report().reply(proto),
@@ -43,6 +47,7 @@ impl Driver {
             ["rebalance", "resume"] => self.pause(false).await,
             ["rebalance", "rate", rate] => self.set_rate(rate).await,
             ["rebalance", "abort"] => self.abort(),
+            ["rebalance", "verify"] => return self.verify(proto).await.unwrap_or_else(|why| error(&why)),
             _ => Err("this is not understood; CIRCLET HELP shows what is".to_owned()),
         };
         match answer {
@@ -52,8 +57,17 @@ impl Driver {
     }
 
     /// `CIRCLET NODE …`
-    fn change_nodes(&self, rest: &[&[u8]]) -> Result<String, String> {
-        self.take(words::read(rest)?)
+    async fn change_nodes(&self, rest: &[&[u8]]) -> Result<String, String> {
+        let wishes = words::read(rest)?;
+        let idle = {
+            let kept = self.kept();
+            kept.state.change.is_none() && kept.state.queue.is_empty()
+        };
+        if idle && self.tools.store.is_some() {
+            // What cannot be done is told at once. (Behind another change, when its turn comes.)
+            self.prepare(&wishes).await?;
+        }
+        self.take(wishes)
     }
 
     /// Takes wishes on, as one change.
@@ -161,7 +175,7 @@ impl Driver {
             .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
             .collect();
         let plan = self.plan(&before, &after, &lost).await?;
-        Ok(Change {
+        let change = Change {
             id: self.kept().state.next_id,
             text: words::text(wishes),
             next: after.list().to_vec(),
@@ -175,7 +189,34 @@ impl Driver {
             back: false,
             paused: false,
             rate: None,
-        })
+        };
+        for note in plan.warnings.iter().cloned().chain(self.look_ahead(&before, &change, &plan).await?) {
+            tracing::warn!(change = change.id, %note, "before the change");
+            self.note(Kind::Change, "", &note);
+        }
+        Ok(change)
+    }
+
+    /// Whether the nodes can give and take what they are to; what the operator should know.
+    async fn look_ahead(&self, before: &Members, change: &Change, plan: &Plan) -> Result<Vec<String>, String> {
+        let (mut seats, scheme) = {
+            let kept = self.kept();
+            (kept.seats.clone(), kept.state.scheme)
+        };
+        let alive: Vec<Member> =
+            before.list().iter().filter(|member| !change.lost.contains(&member.name)).cloned().collect();
+        let course = seats.course(&alive, &change.next, &scheme).map_err(|error| error.to_string())?;
+        let seat = |name: &str| course.nodes().iter().position(|node| node.name == name && node.member);
+        let mut needs: BTreeMap<NodeId, Need> = BTreeMap::new();
+        for pair in &plan.pairs {
+            let Some(to) = seat(&pair.to) else { continue };
+            let need = needs.entry(NodeId(to as u16)).or_default();
+            need.keys += pair.keys.unwrap_or(0);
+            need.bytes += pair.bytes.unwrap_or(0);
+        }
+        let ahead = mover::Plan { joining: course.joining().collect(), needs };
+        let stage = super::part::first_stage(&course, change);
+        self.tools.mover.preflight(stage, ahead).await.map_err(|error| error.to_string())
     }
 
     /// `CIRCLET PLAN …`
@@ -219,6 +260,37 @@ impl Driver {
         let (keys, bytes) = self.tools.mover.pace().rate();
         let pace = Pace { keys, bytes, part_keys: PART_KEYS };
         Ok(Plan::of((before, &old), (after, &new), lost, &facts, pace))
+    }
+
+    /// `CIRCLET REBALANCE VERIFY`: where keys are, and what became of those that were moved last.
+    async fn verify(&self, proto: Proto) -> Result<Vec<u8>, String> {
+        let topology = self.tools.fleet.topology();
+        let (nodes, owner) = (topology.nodes.clone().into(), Arc::clone(&topology));
+        let owner: OwnerOf = Arc::new(move |key| owner.owner(key));
+        let found = self.tools.mover.verify(nodes, topology.members().to_vec(), owner).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let strays: u64 = found.counts.iter().map(|count| count.strays).sum();
+        let mut out = Vec::new();
+        encode::array_header(&mut out, 1 + found.counts.len());
+        let sum = [
+            ("keys", found.counts.iter().map(|count| count.own).sum()),
+            ("strays", strays),
+            ("samples-same", found.samples.same),
+            ("samples-changed-since", found.samples.changed),
+            ("samples-gone-since", found.samples.gone),
+        ];
+        fields(&mut out, proto, &sum.map(|(name, value): (&str, u64)| (name, value.to_string())));
+        for count in &found.counts {
+            let name = topology.node(count.node).name.clone();
+            let rows = [
+                ("node", name),
+                ("db", count.db.to_string()),
+                ("keys", count.own.to_string()),
+                ("strays", count.strays.to_string()),
+            ];
+            fields(&mut out, proto, &rows);
+        }
+        Ok(out)
     }
 
     async fn pause(&self, paused: bool) -> Result<String, String> {
@@ -318,6 +390,14 @@ async fn facts(node: &Node, connect: std::time::Duration, answer: std::time::Dur
         }
     }
     Ok(told)
+}
+
+fn fields(out: &mut Vec<u8>, proto: Proto, rows: &[(&str, String)]) {
+    encode::map_header(out, rows.len(), proto);
+    for (name, value) in rows {
+        encode::bulk(out, name.as_bytes());
+        encode::bulk(out, value.as_bytes());
+    }
 }
 
 fn status(text: &str) -> Vec<u8> {

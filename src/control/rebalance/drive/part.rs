@@ -67,7 +67,7 @@ impl Leg {
         format!("{}-{part}{mark}", change.id)
     }
 
-    fn stage(self, course: &Course, change: &Change, busy: Busy) -> Arc<Stage> {
+    pub(super) fn stage(self, course: &Course, change: &Change, busy: Busy) -> Arc<Stage> {
         let kind = match self.way {
             Way::Forth | Way::Again => mover::Kind::Forward { busy },
             Way::Home => {
@@ -78,6 +78,7 @@ impl Leg {
         Arc::new(Stage {
             id: self.id(change),
             nonce: change.nonce.clone(),
+            replaces: None,
             nodes: Arc::clone(course.nodes()),
             pairs: course.pairs.clone(),
             place: course.place(change.parts as usize, self.part as usize),
@@ -122,6 +123,11 @@ pub(super) fn line(error: &MoveError) -> String {
             format!("TRYAGAIN {error}")
         }
     }
+}
+
+/// The first part of a change, as the nodes are to be looked at beforehand.
+pub(super) fn first_stage(course: &Course, change: &Change) -> Arc<Stage> {
+    Leg { part: 0, way: Way::Forth }.stage(course, change, Busy::Stop)
 }
 
 impl Driver {
@@ -375,7 +381,7 @@ impl Driver {
             mover::Kind::Forward { .. } => mover::Kind::Forward { busy: Busy::Keep },
             back @ mover::Kind::Back { .. } => back.clone(),
         };
-        Arc::new(Stage { nonce, kind, ..stage.clone() })
+        Arc::new(Stage { nonce, replaces: Some(stage.nonce.clone()), kind, ..stage.clone() })
     }
 
     /// Waits until the operator has spoken; true: it goes on.
@@ -474,6 +480,7 @@ impl Driver {
         }
         {
             let progress = self.tools.mover.progress();
+            progress.forget_copies(None);
             let mut kept = self.kept();
             kept.keys += progress.keys.swap(0, Ordering::SeqCst);
             kept.bytes += progress.bytes.swap(0, Ordering::SeqCst);

@@ -209,7 +209,7 @@ impl Lane {
             batch.done.push((key, outcome));
         }
         drop(samples);
-        shared.progress.restored(self.db, keys, bytes);
+        shared.progress.restored(self.from, self.db, keys, bytes);
         shared.pace.charge(keys, bytes);
         down.map_or(Ok(()), Err)
     }

@@ -261,6 +261,15 @@ impl Mover {
         self.on_thread(verify::verify(shared, at, owner)).await
     }
 
+    /// How many keys these nodes have in this db that are sets of tombstones, or copies that old nodes still hold. Estimated:
+    /// copies may expire, or be deleted at their new nodes.
+    #[must_use]
+    pub fn surplus(&self, nodes: &[NodeId], db: u32) -> u64 {
+        let twice = self.shared.progress.twice();
+        let copies = nodes.iter().filter_map(|node| twice.get(&(*node, db)));
+        copies.sum::<u64>() + self.shared.current().map_or(0, |run| run.sets_in(db))
+    }
+
     /// Closes all connections; the next call opens those that it needs.
     pub fn rest(&self) {
         self.shared.lines.close();

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{lines::held, verify::Reservoir};
+use crate::traffic::route::NodeId;
 
 /// Counters since a stage was opened, and those of the purge.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Keys deleted at their old nodes.
     pub purged: AtomicU64,
-    twice: Mutex<BTreeMap<u32, u64>>,
+    twice: Mutex<BTreeMap<(NodeId, u32), u64>>,
     trouble: Mutex<Option<String>>,
     /// Some of the keys that the change has moved.
     pub(super) samples: Mutex<Reservoir>,
@@ -44,10 +45,10 @@ impl Progress {
         (total.saturating_sub(scanned) as f64 * share) as u64
     }
 
-    /// Per db, copies that their old nodes still have: DBSIZE of all nodes together counts them twice. An estimate: some
+    /// Per old node and db, copies that it still has: DBSIZE of all nodes together counts them twice. An estimate: some
     /// expire meanwhile.
     #[must_use]
-    pub fn twice(&self) -> BTreeMap<u32, u64> {
+    pub fn twice(&self) -> BTreeMap<(NodeId, u32), u64> {
         held(&self.twice).clone()
     }
 
@@ -61,23 +62,28 @@ impl Progress {
         *held(&self.trouble) = trouble;
     }
 
-    pub(super) fn restored(&self, db: u32, keys: u64, bytes: u64) {
+    pub(super) fn restored(&self, from: NodeId, db: u32, keys: u64, bytes: u64) {
         self.keys.fetch_add(keys, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
-        *held(&self.twice).entry(db).or_default() += keys;
+        *held(&self.twice).entry((from, db)).or_default() += keys;
     }
 
     /// A big key, copied in chunks.
-    pub(super) fn copied(&self, db: u32, bytes: u64) {
+    pub(super) fn copied(&self, from: NodeId, db: u32, bytes: u64) {
         self.big.fetch_add(1, Relaxed);
-        self.restored(db, 1, bytes);
+        self.restored(from, db, 1, bytes);
     }
 
-    pub(super) fn gone(&self, db: u32, keys: u64) {
+    pub(super) fn gone(&self, node: NodeId, db: u32, keys: u64) {
         self.purged.fetch_add(keys, Relaxed);
-        if let Some(twice) = held(&self.twice).get_mut(&db) {
+        if let Some(twice) = held(&self.twice).get_mut(&(node, db)) {
             *twice = twice.saturating_sub(keys);
         }
+    }
+
+    /// No copies are left, or what is left is nobody's business: in this db, or in all.
+    pub fn forget_copies(&self, db: Option<u32>) {
+        held(&self.twice).retain(|(_, of), _| db.is_some_and(|db| *of != db));
     }
 
     /// A new stage. Copies of earlier ones may still wait for their purge.
@@ -115,11 +121,17 @@ mod tests {
     #[test]
     fn a_copy_counts_twice_until_it_is_purged() {
         let progress = Progress::default();
-        progress.restored(3, 10, 1_000);
-        progress.gone(3, 4);
-        progress.gone(5, 1);
-        assert_eq!(progress.twice(), BTreeMap::from([(3, 6)]));
+        let (one, other) = (NodeId(1), NodeId(2));
+        progress.restored(one, 3, 10, 1_000);
+        progress.restored(other, 0, 1, 1);
+        progress.gone(one, 3, 4);
+        progress.gone(one, 5, 1);
+        assert_eq!(progress.twice(), BTreeMap::from([((one, 3), 6), ((other, 0), 1)]));
         progress.begin();
-        assert_eq!((progress.twice()[&3], progress.keys.load(Relaxed)), (6, 0));
+        assert_eq!((progress.twice()[&(one, 3)], progress.keys.load(Relaxed)), (6, 0));
+        progress.forget_copies(Some(3));
+        assert_eq!(progress.twice(), BTreeMap::from([((other, 0), 1)]));
+        progress.forget_copies(None);
+        assert!(progress.twice().is_empty());
     }
 }

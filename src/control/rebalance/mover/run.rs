@@ -145,6 +145,14 @@ impl Run {
         }
     }
 
+    /// How many targets have the set in this db; each has it in db 0.
+    pub(super) fn sets_in(&self, db: u32) -> u64 {
+        match db {
+            0 => self.stage.targets().len() as u64,
+            _ => held(&self.opened).iter().filter(|(_, of)| *of == db).count() as u64,
+        }
+    }
+
     pub(super) fn lost(&self, lines: &Lines, node: NodeId) -> MoveError {
         held(&self.opened).retain(|(open, _)| *open != node);
         MoveError::Lost { node, name: lines.name(node) }

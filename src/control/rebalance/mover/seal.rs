@@ -33,6 +33,11 @@ pub(super) async fn open(
             silence(shared, node, forward, nonce).await?;
         }
     }
+    if let Some(nonce) = &stage.replaces {
+        for node in stage.targets() {
+            silence(shared, node, &stage.id, nonce).await?;
+        }
+    }
     let mut known = 0;
     for node in stage.targets() {
         known += anchor(shared, &stage, node, recorded.is_some()).await?;
@@ -131,7 +136,7 @@ pub(super) async fn unlink(shared: &Shared, to: To, keys: Vec<Bytes>) -> Result<
         words.extend(chunk.iter().map(|key| &key[..]));
         if let BytesFrame::Integer(count) = shared.lines.words(to, &words).await? {
             let count = u64::try_from(count).unwrap_or(0);
-            shared.progress.gone(to.db, count);
+            shared.progress.gone(to.node, to.db, count);
             shared.pace.charge(count, 0);
         }
     }

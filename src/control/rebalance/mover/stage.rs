@@ -19,8 +19,10 @@ pub type PlaceOf = Arc<dyn Fn(&[u8]) -> Option<(NodeId, NodeId)> + Send + Sync>;
 pub struct Stage {
     /// Names the set of tombstones at the targets, `circlet:move:<id>`; never used for another stage.
     pub id: String,
-    /// Drawn at random when the stage begins, and anew after a [`super::MoveError::Lost`].
+    /// Drawn at random when the stage begins, and anew after a [`super::MoveError::Lost`] or when the nodes were flushed.
     pub nonce: String,
+    /// The nonce before that, where sets with it may have survived: it is taken away first.
+    pub replaces: Option<String>,
     /// Every node of the topology, by [`NodeId`].
     pub nodes: Arc<[Node]>,
     /// From, to.

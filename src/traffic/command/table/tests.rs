@@ -94,7 +94,7 @@ fn routes_are_the_intended_ones() {
         ("mget", Route::Split(Split::Values)),
         ("mset", Route::Split(Split::Pairs)),
         ("del unlink exists touch", Route::Split(Split::Sum)),
-        ("dbsize", Route::All(Gather::Sum)),
+        ("dbsize", Route::All(Gather::DbSize)),
         ("flushall flushdb function|flush function|delete", Route::All(Gather::Ok)),
         ("lastsave", Route::All(Gather::Min)),
         ("script|exists", Route::Script(Script::Exists)),

@@ -16,6 +16,10 @@ impl Control for Desk {
     fn ask(&self, ask: Ask) {
         self.0.lock().unwrap().push(ask);
     }
+
+    fn surplus(&self, db: u32) -> u64 {
+        if db == 0 { 7 } else { 0 }
+    }
 }
 
 /// A world in which node 0 loses keys to the others.

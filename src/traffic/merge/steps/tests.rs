@@ -34,6 +34,7 @@ fn round_in_run(steps: &mut Steps, asked: &[u16], replies: &[Result<&str, &str>]
         random: 1,
         own: &own,
         audience: &audience,
+        surplus: 0,
         run: 0,
     };
     steps.next(&round, &cx, &|_| run)

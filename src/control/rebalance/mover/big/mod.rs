@@ -99,7 +99,7 @@ impl Attempt<'_> {
             return self.lane.whole(self.shared, self.run, self.key, self.role).await;
         }
         self.finish(target, pttl, asked, length).await?;
-        self.shared.progress.copied(self.lane.db, bytes);
+        self.shared.progress.copied(self.lane.from, self.lane.db, bytes);
         self.shared.pace.charge(1, 0);
         Ok(())
     }
