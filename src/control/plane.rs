@@ -29,7 +29,7 @@ use super::{
     },
     start::{Pool, StartError},
     status::Status,
-    telemetry::{KeyCounts, Limits, View},
+    telemetry::{KeyCounts, Limits, Moves, View},
 };
 use crate::traffic::{
     client::Refused,
@@ -90,8 +90,13 @@ impl Plane {
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
         let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
-        let status =
-            Arc::new(Status::new(Arc::clone(&fleet), Arc::clone(&board), Arc::clone(&live), Arc::clone(draining)));
+        let status = Arc::new(Status::new(
+            Arc::clone(&fleet),
+            Arc::clone(&board),
+            Arc::clone(&live),
+            Arc::clone(&driver),
+            Arc::clone(draining),
+        ));
         let pipe_settings = Arc::clone(&live);
         let probe =
             probe::run(fleet.snapshots(), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
@@ -154,7 +159,9 @@ impl Plane {
     #[must_use]
     pub fn view<'a>(&'a self, topology: &'a Topology) -> View<'a> {
         let (registry, keys) = (self.fleet.registry(), self.fleet.journal().keys());
+        let (report, totals) = (self.driver.report(), self.driver.totals());
         View {
+            moves: Moves { doing: report.state, keys_left: report.keys_left, totals },
             pool: self.name(),
             topology,
             workers: self.fleet.published(),

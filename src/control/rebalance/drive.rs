@@ -39,6 +39,7 @@ use super::{
     report::{Doing, Report},
     seats::{Course, Seats},
     state::{Change, Phase as Saved, State, Store},
+    totals::Totals,
 };
 use crate::{
     config::Config,
@@ -100,8 +101,7 @@ pub struct Driver {
     /// A target has restarted: what workers know of brought keys is to be forgotten.
     restarted: AtomicBool,
     epoch: AtomicU64,
-    /// How long fences took, µs; what a scrape takes.
-    fences: Mutex<Vec<u64>>,
+    totals: Mutex<Totals>,
     begun: Mutex<Instant>,
 }
 
@@ -170,7 +170,7 @@ impl Driver {
             abort: AtomicBool::new(false),
             resume: AtomicBool::new(false),
             restarted: AtomicBool::new(false),
-            fences: Mutex::default(),
+            totals: Mutex::default(),
             begun: Mutex::new(Instant::now()),
         }
     }
@@ -279,9 +279,14 @@ impl Driver {
         self.tools.mover.surplus(self.tools.fleet.topology().members(), db)
     }
 
-    /// How long fences took since the last call, µs.
-    pub fn take_fences(&self) -> Vec<u64> {
-        std::mem::take(&mut held(&self.fences))
+    /// What was moved since the process began.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let (mut totals, progress) = (held(&self.totals).clone(), self.tools.mover.progress());
+        totals.keys += progress.keys.load(SeqCst);
+        totals.bytes += progress.bytes.load(SeqCst);
+        totals.purged += progress.purged.load(SeqCst);
+        totals
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -20,4 +20,5 @@ pub mod plan;
 pub mod report;
 pub mod seats;
 pub mod state;
+pub mod totals;
 pub mod words;

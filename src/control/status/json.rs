@@ -54,7 +54,7 @@ pub(super) fn status(status: &Status, pool: Option<&str>, pools: &[&str]) -> Val
         "listen": status.live.listen(),
         "epoch": topology.epoch.0,
         "nodes": { "all": topology.members().len(), "up": status.nodes_up() },
-        "moving": { "state": "idle" },
+        "moving": status.driver.report(),
         "sessions": {
             "now": now.sessions,
             "max": status.option("session.max_sessions"),

@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::history::{Grown, History, STEP};
-use super::{live::Live, now_ms, probe::Board};
+use super::{live::Live, now_ms, probe::Board, rebalance::drive::Driver};
 use crate::traffic::{
     counters::Closed,
     observe::chronicle::Kind,
@@ -39,6 +39,7 @@ pub struct Status {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     live: Arc<Live>,
+    driver: Arc<Driver>,
     draining: Arc<AtomicBool>,
     /// The monotonic clock's zero, and the wall clock then.
     started: (Instant, u64),
@@ -65,11 +66,17 @@ enum State {
 impl Status {
     /// Of a Circlet that starts now.
     #[must_use]
-    pub fn new(fleet: Arc<Fleet>, board: Arc<Board>, live: Arc<Live>, draining: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        fleet: Arc<Fleet>,
+        board: Arc<Board>,
+        live: Arc<Live>,
+        driver: Arc<Driver>,
+        draining: Arc<AtomicBool>,
+    ) -> Self {
         let started = (Instant::now(), now_ms());
         let text = format!("Circlet {} has started", env!("CARGO_PKG_VERSION"));
         fleet.journal().chronicle().note(started.1, Kind::Started, "", &text);
-        Self { fleet, board, live, draining, started, history: Mutex::default() }
+        Self { fleet, board, live, driver, draining, started, history: Mutex::default() }
     }
 
     /// Whether clients should be sent here: what `/readyz` says, `Err` with the reason if not.

@@ -10,7 +10,7 @@ use super::{
     View,
     process::Process,
     rows::{
-        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, NODE_LATENCY, POOL, PROCESS_CPU, WORKER_BUSY, WORKER_CPU,
+        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, FENCE, NODE_LATENCY, POOL, PROCESS_CPU, WORKER_BUSY, WORKER_CPU,
         WORKER_WAIT, row,
     },
     scrape::sum,
@@ -31,6 +31,17 @@ pub(super) fn latency(pools: &[View<'_>], out: &mut String) {
             let sum_us = sum(view.parts_of(index), |part| part.latency_sum_us.load(Relaxed));
             let labels = Labels { name: "node", value: &node.name, pool: view.pool };
             histogram(out, NODE_LATENCY, labels, &std::array::from_fn(bucket), sum_us);
+        }
+    }
+    out.push('\n');
+}
+
+/// Appends how long fences took.
+pub(super) fn fences(pools: &[View<'_>], out: &mut String) {
+    head(out, FENCE, "histogram");
+    for view in pools {
+        for (way, Histogram { buckets, sum_us }) in ["forth", "back"].into_iter().zip(&view.moves.totals.fences) {
+            histogram(out, FENCE, Labels { name: "way", value: way, pool: view.pool }, buckets, *sum_us);
         }
     }
     out.push('\n');

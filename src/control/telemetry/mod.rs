@@ -26,6 +26,7 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use super::rebalance::{report::Doing, totals::Totals};
 use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
 use of_pool::OfPool;
 use process::Process;
@@ -56,6 +57,19 @@ pub struct View<'a> {
     pub keys: KeyCounts,
     /// How much there may be.
     pub limits: Limits,
+    /// What is done about a change of the nodes.
+    pub moves: Moves,
+}
+
+/// What is done about a change of the nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Moves {
+    /// At the moment.
+    pub doing: Doing,
+    /// Keys that are still to be moved.
+    pub keys_left: u64,
+    /// Since the process began.
+    pub totals: Totals,
 }
 
 /// What was looked at of keys.
@@ -102,6 +116,7 @@ impl Telemetry {
         for view in pools {
             metrics::with_local_recorder(&OfPool::new(&recorder, view.pool), || {
                 scrape::circlet(view);
+                scrape::rebalance(view);
                 scrape::workers(view);
                 scrape::sessions(view);
                 scrape::messages(view);
@@ -112,6 +127,7 @@ impl Telemetry {
         metrics::with_local_recorder(&recorder, || scrape::process(self.started, process));
         let mut text = recorder.handle().render();
         exposition::workers(pools, threads, &mut text);
+        exposition::fences(pools, &mut text);
         exposition::commands(pools, &mut text);
         exposition::latency(pools, &mut text);
         if let Some(process) = process {

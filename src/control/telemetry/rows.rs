@@ -59,6 +59,13 @@ pub const POOL: &str = "pool";
 rows! {
     BUILD_INFO = "circlet_build_info", Gauge, ["version", "os", "arch"], "Always 1; the labels tell the version that runs, and on what.";
     EPOCH = "circlet_topology_epoch", Gauge, [], "Number of the list of nodes and the ring that are served.";
+    REBALANCE_STATE = "circlet_rebalance_state", Gauge, ["state"], "1 for what is being done about a change of the nodes, 0 for the others: idle, fence, moving, paused, committed, purging.";
+    REBALANCE_LEFT = "circlet_rebalance_keys_left", Gauge, [], "Keys that are still to be moved, estimated.";
+    REBALANCE_KEYS = "circlet_rebalance_keys_moved_total", Counter, [], "Keys moved to their new nodes.";
+    REBALANCE_BYTES = "circlet_rebalance_bytes_moved_total", Counter, [], "Bytes of the keys moved to their new nodes, as the nodes dump them.";
+    REBALANCE_PURGED = "circlet_rebalance_keys_purged_total", Counter, [], "Keys deleted at their old nodes.";
+    REBALANCE_CHANGES = "circlet_rebalance_changes_total", Counter, ["result"], "Changes of the nodes that are over; done, taken-back: aborted, refused: not begun because it could not be done.";
+    FENCE = "circlet_fence_seconds", Histogram, ["way"], "How long requests for keys that begin to move, forth or back, had to wait at most until nothing was under way at the old nodes.";
     WORKERS = "circlet_workers", Gauge, [], "Worker threads.";
     WORKER_CPU = "circlet_worker_cpu_seconds_total", Seconds, ["worker"], "Processor time of the worker's thread; at 1 per second it can do no more.";
     WORKER_BUSY = "circlet_worker_busy_seconds_total", Seconds, ["worker"], "Time that the worker spent between two sleeps, on a processor or waiting for one.";

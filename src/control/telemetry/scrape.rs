@@ -9,7 +9,8 @@ use std::sync::{
 
 use metrics::{counter, gauge};
 
-use super::{View, process::Process, rows::*};
+use super::{Moves, View, process::Process, rows::*};
+use crate::control::rebalance::{report, totals::Result};
 use crate::traffic::{
     client::{Doing, Refused},
     counters::{Closed, NodeState, Published, PublishedNode},
@@ -49,6 +50,21 @@ pub(super) fn circlet(view: &View<'_>) {
     gauge!(BUFFERED_LIMIT).set(float(view.limits.buffered));
     counter!(SCRIPT_LOADS).absolute(total(view, |worker| &worker.script_loads));
     gauge!(LEASED).set(float(total(view, |worker| &worker.leased)));
+}
+
+/// What concerns a change of the nodes.
+pub(super) fn rebalance(view: &View<'_>) {
+    let Moves { doing, keys_left, totals } = &view.moves;
+    for state in report::Doing::ALL {
+        gauge!(REBALANCE_STATE, "state" => state.label()).set(f64::from(u8::from(state == *doing)));
+    }
+    gauge!(REBALANCE_LEFT).set(float(*keys_left));
+    counter!(REBALANCE_KEYS).absolute(totals.keys);
+    counter!(REBALANCE_BYTES).absolute(totals.bytes);
+    counter!(REBALANCE_PURGED).absolute(totals.purged);
+    for (result, count) in Result::ALL.iter().zip(totals.changes) {
+        counter!(REBALANCE_CHANGES, "result" => result.label()).absolute(count);
+    }
 }
 
 /// What concerns single workers.

@@ -25,6 +25,32 @@ fn worker(fill: impl Fn(&mut Counters)) -> Arc<Published> {
     Arc::new(published)
 }
 
+fn moves() -> Moves {
+    let mut totals = Totals { keys: 7, bytes: 700, purged: 5, ..Totals::default() };
+    totals.fenced(false, 20);
+    totals.ended(crate::control::rebalance::totals::Result::Done);
+    Moves { doing: crate::control::rebalance::report::Doing::Moving, keys_left: 3, totals }
+}
+
+#[test]
+fn a_change_of_the_nodes_is_told() {
+    let text = text_of(&[]);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("circlet_rebalance_state{state=\"moving\"}", 1.0),
+        ("circlet_rebalance_state{state=\"idle\"}", 0.0),
+        ("circlet_rebalance_keys_left", 3.0),
+        ("circlet_rebalance_keys_moved_total", 7.0),
+        ("circlet_rebalance_bytes_moved_total", 700.0),
+        ("circlet_rebalance_keys_purged_total", 5.0),
+        ("circlet_rebalance_changes_total{result=\"done\"}", 1.0),
+        ("circlet_fence_seconds_bucket{way=\"forth\",le=\"0.000032\"}", 1.0),
+        ("circlet_fence_seconds_count{way=\"back\"}", 0.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
+    }
+}
+
 /// GET, called three times and answered once; a sub-command, refused once.
 fn commands() -> Vec<(String, Tally)> {
     let mut get = Tally { calls: 3, node_errors: 2, ..Tally::default() };
@@ -72,6 +98,7 @@ const THREADS: [Thread; 2] =
 
 fn view<'a>(topology: &'a Topology, workers: &'a [Arc<Published>]) -> View<'a> {
     View {
+        moves: moves(),
         pool: None,
         topology,
         workers,

@@ -17,6 +17,19 @@ function put(parent, name, attributes = {}, ...children) {
 }
 const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
+// ---- a change of the nodes, in words ----
+
+function moving(change) {
+  const trouble = change["last-error"] ? ` (${change["last-error"]})` : "";
+  if (change.state === "idle") return `Idle: no keys are moving.${trouble}`;
+  const [done, left] = [change["keys-moved"], change["keys-left"]];
+  const part = change.parts > 1 ? ` part ${change.part} of ${change.parts},` : "";
+  const still = change["seconds-left"] >= 0 ? `, ${change["seconds-left"]} s left` : "";
+  const back = change.back ? " taken back:" : "";
+  return `Change ${change.change}, ${change.what}:${back} ${change.state},${part} ` +
+    `${short(done)} of about ${short(done + left)} keys, ${short(change.speed)} per second${still}.${trouble}`;
+}
+
 // ---- numbers for people ----
 
 function short(value) {
@@ -450,7 +463,7 @@ function drawStatus(status) {
   ]);
   const kinds = Object.entries(errors.by_kind).filter(([, count]) => count > 0).sort((one, other) => other[1] - one[1]);
   define(byId("errors"), kinds.length ? kinds.map(([kind, count]) => [kind, short(count)]) : [["none", ""]]);
-  set(byId("moving-text"), status.moving.state === "idle" ? "Idle: no keys are moving." : status.moving.state);
+  set(byId("moving-text"), moving(status.moving));
   for (const chart of CHARTS) drawChart(chart, status.history);
   drawCommands(status.commands);
   drawKeys(status.keys);

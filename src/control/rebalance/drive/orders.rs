@@ -16,6 +16,7 @@ use crate::{
         rebalance::{
             mover::{self, Need, OwnerOf},
             plan::{Facts, Pace, Plan},
+            totals::Result as Ended,
             words,
         },
     },
@@ -160,6 +161,7 @@ impl Driver {
                     state.next_id += 1;
                 })
                 .await;
+                held(&self.totals).ended(Ended::Refused);
                 self.trouble(&text);
             }
         }

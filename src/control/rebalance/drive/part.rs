@@ -6,11 +6,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{AGAIN, Change, Course, Doing, Driver, Kept, Kind, Member, NodeId, Opened, Saved, State};
 use crate::{
-    control::rebalance::mover::{self, Busy, Doomed, MoveError, Stage},
+    control::rebalance::{
+        mover::{self, Busy, Doomed, MoveError, Stage},
+        totals::Result,
+    },
     traffic::route::{Epoch, Phase, Topology},
 };
 
@@ -290,7 +293,7 @@ impl Driver {
         let begin = Instant::now();
         self.fence(heading, &change).await;
         self.publish(|_, epoch| phased(heading, &change, epoch, Phase::Moving)).await;
-        super::held(&self.fences).push(begin.elapsed().as_micros() as u64);
+        super::held(&self.totals).fenced(change.back, begin.elapsed().as_micros() as u64);
         self.doing(Doing::Moving);
     }
 
@@ -481,10 +484,13 @@ impl Driver {
         {
             let progress = self.tools.mover.progress();
             progress.forget_copies(None);
+            let swap = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
+            let (keys, bytes, purged) = (swap(&progress.keys), swap(&progress.bytes), swap(&progress.purged));
+            let mut totals = super::held(&self.totals);
+            (totals.keys, totals.bytes, totals.purged) =
+                (totals.keys + keys, totals.bytes + bytes, totals.purged + purged);
             let mut kept = self.kept();
-            kept.keys += progress.keys.swap(0, Ordering::SeqCst);
-            kept.bytes += progress.bytes.swap(0, Ordering::SeqCst);
-            kept.purged += progress.purged.swap(0, Ordering::SeqCst);
+            (kept.keys, kept.bytes, kept.purged) = (kept.keys + keys, kept.bytes + bytes, kept.purged + purged);
         }
         self.trouble("");
         if !is_over(change) {
@@ -539,6 +545,7 @@ impl Driver {
         })
         .await;
         self.follow_members();
+        super::held(&self.totals).ended(if change.back { Result::TakenBack } else { Result::Done });
         let text = if change.back { "was taken back" } else { "is done" };
         self.note(Kind::Change, "", &format!("change {}: {} {text}", change.id, change.text));
         tracing::info!(change = change.id, what = %change.text, "change {text}");
