@@ -108,3 +108,41 @@ fn it_goes_on_after_a_restart_of_circlet() {
     again.close(rig.back());
     a.expect("DBSIZE", ":1\r\n");
 }
+
+#[test]
+fn no_key_is_pulled_by_the_rules_of_the_way_forth_once_the_way_back_is_wanted() {
+    let mut rig = Rig::new();
+    rig.a.client().expect("SET k 1", "+OK\r\n");
+    rig.open();
+    rig.pull("k").unwrap();
+    rig.b.kill();
+    assert!(rig.wait(rig.mover.open(rig.back(), None)).unwrap_err().is_down());
+    assert_eq!(rig.pull("k"), Err(MoveError::NotOpen));
+}
+
+#[test]
+fn a_restore_with_an_older_nonce_has_no_effect_either() {
+    let (a, b) = (Redis::start(), Redis::start());
+    let relay = Relay::to(&b.address());
+    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
+    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
+    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    let mut a = rig.a.client();
+    a.expect("MSET k 1 l 1", "+OK\r\n");
+    rig.open();
+    rig.pull("l").unwrap();
+    relay.hold_requests();
+    rig.pull("k").unwrap_err();
+    rig.mover.rest();
+    let anew = Stage { replaces: Some("n1".to_owned()), ..Stage::clone(&rig.stage("n2", Busy::Stop)) };
+    rig.wait(rig.mover.open(Arc::new(anew), None)).unwrap();
+    let mut b = rig.b.client();
+    b.expect("SMISMEMBER circlet:move:1-0 !n1 !n2 l", "*3\r\n:0\r\n:1\r\n:1\r\n");
+    rig.wait(rig.mover.open(rig.back(), None)).unwrap();
+    relay.release();
+    until_true("what was held back to arrive", || !relay.holds_a_request());
+    rig.b.client().expect("PING", "+PONG\r\n");
+    b.expect("EXISTS k circlet:move:1-0", ":0\r\n");
+    rig.pass().unwrap();
+    a.expect("MGET k l", "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}

@@ -195,3 +195,60 @@ fn another_process_than_was_recorded_is_told_after_a_restart_of_circlet() {
     again.pull("k").unwrap();
     assert_eq!(*again.events.lock().unwrap(), [Event::Restarted { node: A }]);
 }
+
+#[test]
+fn a_restart_of_circlet_goes_on_where_it_was_and_counts_what_is_there_twice() {
+    let rig = Rig::new();
+    rig.a.client().expect("MSET k 1 l 1 m 1", "+OK\r\n");
+    let opened = rig.open();
+    rig.pull("k").unwrap();
+    rig.b.client().expect("DEL k", ":1\r\n");
+    let again = Rig { nodes: Arc::clone(&rig.nodes), ..Rig::new() };
+    again.wait(again.mover.open(rig.forward(), Some(opened))).unwrap();
+    again.pass().unwrap();
+    rig.b.client().expect("MGET k l m", "*3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    assert_eq!(again.mover.progress().twice()[&(A, 0)], 3);
+    assert_eq!(again.mover.progress().keys.load(SeqCst), 2);
+}
+
+#[test]
+fn a_target_that_hangs_holds_up_the_pass_and_nothing_is_done_twice() {
+    let quick = Times { connect: LONG, answer: Duration::from_millis(200) };
+    let mut rig = Rig::of(Redis::start(), Redis::start(), Settings { times: quick, ..settings() });
+    rig.a.client().expect("DEBUG POPULATE 3000 key 100", "+OK\r\n");
+    rig.open();
+    rig.pull("key:7").unwrap();
+    let mut b = rig.b.client();
+    b.expect("DEL key:7", ":1\r\n");
+    rig.b.pause();
+    let error = rig.pull("key:8").unwrap_err();
+    assert!(matches!(&error, MoveError::Down { node: B, .. }), "{error}");
+    let pass = rig.begin_pass();
+    until_true("the pass to wait", || rig.mover.progress().trouble().is_some());
+    rig.b.resume();
+    rig.end(pass).unwrap();
+    b.expect("EXISTS key:7", ":0\r\n");
+    b.expect("DBSIZE", ":3000\r\n");
+}
+
+#[test]
+fn users_and_passwords_are_those_of_the_nodes() {
+    let rights = ["--user", "circlet", "on", ">secret", "~*", "&*", "+@all", "--user", "default", "off"];
+    let mut rig = Rig::of(Redis::start(), Redis::with(&["--requirepass", "secret"]), settings());
+    rig.a.client().expect("SET k 1", "+OK\r\n");
+    let mut nodes = rig.nodes.to_vec();
+    nodes[1].password = Some("secret".into());
+    rig.nodes = nodes.clone().into();
+    rig.open();
+    rig.pass().unwrap();
+    let c = Redis::with(&rights);
+    nodes[0].address = c.address().parse().unwrap();
+    nodes[0].username = Some("circlet".to_owned());
+    nodes[0].password = Some("secret".into());
+    rig.nodes = nodes.into();
+    rig.wait(rig.mover.open(rig.back(), None)).unwrap();
+    rig.pass().unwrap();
+    let mut c = c.client();
+    c.expect("AUTH circlet secret", "+OK\r\n");
+    c.expect("GET k", "$1\r\n1\r\n");
+}

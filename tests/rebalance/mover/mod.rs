@@ -86,7 +86,7 @@ impl Rig {
             replaces: None,
             pairs: vec![(B, A)],
             place: Arc::new(|key| (!key.starts_with(b"stay")).then_some((B, A))),
-            kind: Kind::Back { forward: "1-0".to_owned(), nonce: "n1".to_owned() },
+            kind: Kind::Back { forward: "1-0".to_owned() },
             ..Stage::clone(&self.forward())
         })
     }

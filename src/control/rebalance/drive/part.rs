@@ -75,7 +75,7 @@ impl Leg {
             Way::Forth | Way::Again => mover::Kind::Forward { busy },
             Way::Home => {
                 let forward = Self { way: Way::Forth, ..self }.id(change);
-                mover::Kind::Back { forward, nonce: change.nonce.clone() }
+                mover::Kind::Back { forward }
             }
         };
         Arc::new(Stage {

@@ -52,7 +52,7 @@ pub enum MoveError {
     },
     /// The preparation found that the change cannot work; what, and the cure.
     Unfit(String),
-    /// No stage is open.
+    /// No stage is open: none is under way, or it could not be opened yet.
     NotOpen,
     /// The mover has ended.
     Stopped,
@@ -92,7 +92,7 @@ impl fmt::Display for MoveError {
                 key.escape_ascii()
             ),
             Self::Unfit(why) => f.write_str(why),
-            Self::NotOpen => f.write_str("no keys are being moved"),
+            Self::NotOpen => f.write_str("the key is to be moved, and that cannot begin yet"),
             Self::Stopped => f.write_str("Circlet is ending"),
         }
     }

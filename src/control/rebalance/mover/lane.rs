@@ -149,11 +149,16 @@ impl Lane {
             _ => return Err(shared.lines.garbage(self.to, "a look into a set")),
         };
         let mut unknown = Vec::new();
+        let before = batch.done.len();
         for (key, flag) in keys.into_iter().zip(flags) {
             match flag {
                 BytesFrame::Integer(1) => batch.done.push((key, Ok(()))),
                 _ => unknown.push(key),
             }
+        }
+        if role == Role::Pass && run.resumed {
+            // The pass has seen them at their source, and whoever moved them counts no more.
+            shared.progress.found_twice(self.from, self.db, (batch.done.len() - before) as u64);
         }
         Ok(unknown)
     }

@@ -20,7 +20,7 @@
 //!    comes before it. What is restored is the last acknowledged value, because the source is frozen but for expiry.
 //!    After [`Mover::close`] the nonce is gone, and with it every restore that is still under way.
 //! 2. *Back* ([`Kind::Back`]: the new owner S' of a key is its old source S, and the frozen one is the old target T). First
-//!    the forward nonce is deleted at T: no forward restore can have an effect any more, and the forward set does not change
+//!    the forward set gets another name at T: no forward restore can have an effect any more, and the set does not change
 //!    again. A key that is not in it was never restored, and no client has worked on it at T, since its pull would have
 //!    left a tombstone: S' has the truth, and nothing is to be done. A key that is in it belongs to T: its value is restored
 //!    at S' over what is there, or, if T has none, deleted at S'; under a set and a nonce of this stage, so once, and
@@ -191,15 +191,17 @@ impl Mover {
         self.on_thread(preflight::preflight(shared, stage, plan)).await
     }
 
-    /// Opens `stage`, in place of any other: from now on its keys can be pulled.
+    /// Opens `stage`, in place of any other: from now on its keys can be pulled. Until it has succeeded, none can.
     ///
-    /// To be called when the barrier of the fence is done, so that the sources are frozen. `recorded` is `None` until the
-    /// answer to it has been kept on disk; the stage's gates open only after that. With it, after a restart, every target
-    /// must still know the nonce, else [`MoveError::Lost`]. After that error: a new nonce, [`Busy::Keep`], and `None`.
-    /// It may be repeated.
+    /// Before the first pull the barrier of a fence must be done, so that the sources are frozen; a way back is opened behind
+    /// it. `recorded` is `None` until the answer to it has been kept on disk; the stage's gates open only after that. With
+    /// it, after a restart, every target must still know the nonce, else [`MoveError::Lost`]. After that error, and after
+    /// all data was flushed on purpose: a new nonce, [`Busy::Keep`], and `None`. It may be repeated.
     pub async fn open(&self, stage: Arc<Stage>, recorded: Option<Opened>) -> Result<Opened, MoveError> {
         let shared = Arc::clone(&self.shared);
         self.on_thread(async move {
+            // A pull by the rules of the stage before would be answered, and prove nothing.
+            *held(&shared.run) = None;
             let (run, opened) = seal::open(&shared, stage, recorded.as_ref()).await?;
             *held(&shared.run) = Some(run);
             Ok(opened)

@@ -17,7 +17,7 @@ struct Rules {
     tombstones: bool,
     /// TAKE forth: not without the nonce.
     nonce: bool,
-    /// Back: the forward nonce is deleted first.
+    /// Back: the forward set is put aside first, and its nonces with it.
     silence: bool,
     /// Back: what is not in the forward set has never left.
     members: bool,

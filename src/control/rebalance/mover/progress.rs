@@ -11,7 +11,8 @@ use std::{
 use super::{lines::held, verify::Reservoir};
 use crate::traffic::route::NodeId;
 
-/// Counters since a stage was opened, and those of the purge.
+/// Counters since the mover began, or since whoever reads them has taken them away; `scanned`, `matched` and `total` are
+/// those of the pass under way.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Keys restored at their targets, big ones included.
@@ -65,6 +66,11 @@ impl Progress {
     pub(super) fn restored(&self, from: NodeId, db: u32, keys: u64, bytes: u64) {
         self.keys.fetch_add(keys, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
+        self.found_twice(from, db, keys);
+    }
+
+    /// Copies that their old node still has.
+    pub(super) fn found_twice(&self, from: NodeId, db: u32, keys: u64) {
         *held(&self.twice).entry((from, db)).or_default() += keys;
     }
 
@@ -84,14 +90,6 @@ impl Progress {
     /// No copies are left, or what is left is nobody's business: in this db, or in all.
     pub fn forget_copies(&self, db: Option<u32>) {
         held(&self.twice).retain(|(_, of), _| db.is_some_and(|db| *of != db));
-    }
-
-    /// A new stage. Copies of earlier ones may still wait for their purge.
-    pub(super) fn begin(&self) {
-        for counter in [&self.keys, &self.bytes, &self.big, &self.on_access, &self.purged] {
-            counter.store(0, Relaxed);
-        }
-        self.begin_pass(0);
     }
 
     pub(super) fn begin_pass(&self, total: u64) {
@@ -127,8 +125,8 @@ mod tests {
         progress.gone(one, 3, 4);
         progress.gone(one, 5, 1);
         assert_eq!(progress.twice(), BTreeMap::from([((one, 3), 6), ((other, 0), 1)]));
-        progress.begin();
-        assert_eq!((progress.twice()[&(one, 3)], progress.keys.load(Relaxed)), (6, 0));
+        progress.begin_pass(0);
+        assert_eq!((progress.twice()[&(one, 3)], progress.keys.load(Relaxed)), (6, 11));
         progress.forget_copies(Some(3));
         assert_eq!(progress.twice(), BTreeMap::from([((other, 0), 1)]));
         progress.forget_copies(None);

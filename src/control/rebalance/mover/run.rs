@@ -105,16 +105,27 @@ pub(super) struct Run {
     pub(super) mark: String,
     /// Much was moved before (a restart of Circlet, of a target): the pass asks first what there is to do.
     pub(super) again: AtomicBool,
+    /// An earlier process of Circlet has opened it; what that one has moved is counted when the pass comes across it.
+    pub(super) resumed: bool,
     lanes: Mutex<HashMap<(NodeId, NodeId, u32), Arc<Lane>>>,
     opened: Mutex<HashSet<(NodeId, u32)>>,
     turns: Mutex<HashMap<(NodeId, u32), Turn>>,
 }
 
 impl Run {
-    pub(super) fn new(stage: Arc<Stage>, again: bool) -> Self {
+    pub(super) fn new(stage: Arc<Stage>, again: bool, resumed: bool) -> Self {
         let (set, mark) = (stage.set(), stage.mark());
         let again = AtomicBool::new(again);
-        Self { stage, set, mark, again, lanes: Mutex::default(), opened: Mutex::default(), turns: Mutex::default() }
+        Self {
+            stage,
+            set,
+            mark,
+            again,
+            resumed,
+            lanes: Mutex::default(),
+            opened: Mutex::default(),
+            turns: Mutex::default(),
+        }
     }
 
     /// The lane of a pair in a db.
@@ -145,10 +156,12 @@ impl Run {
         }
     }
 
-    /// How many targets have the set in this db; each has it in db 0.
+    /// How many nodes have a set of this move in this db; each target has it in db 0, and each node that gives keys back has
+    /// that of the way forth.
     pub(super) fn sets_in(&self, db: u32) -> u64 {
+        let back = if self.stage.forward_set().is_some() { self.stage.sources().len() } else { 0 };
         match db {
-            0 => self.stage.targets().len() as u64,
+            0 => (self.stage.targets().len() + back) as u64,
             _ => held(&self.opened).iter().filter(|(_, of)| *of == db).count() as u64,
         }
     }

@@ -210,6 +210,13 @@ for i = 1, #ARGV, 2 do redis.call('HPEXPIRE', KEYS[1], ARGV[i], 'FIELDS', '1', A
 return 1"
 );
 
+/// Puts a set aside. KEYS: the set, its new name.
+pub(super) static SILENCE: Script = script!(
+    "
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
+return 1"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,9 +12,10 @@ use redis_protocol::resp2::types::BytesFrame;
 use super::{
     fault::MoveError,
     lines::{Role, To},
-    request::{OURS, command, scanned},
+    request::{OURS, command, evalsha, scanned},
     run::{Run, Shared},
-    stage::{Kind, Opened, Stage, mark_of, set_of},
+    script::SILENCE,
+    stage::{Kind, Opened, Stage, mark_of, moved_of, set_of},
 };
 use crate::traffic::route::NodeId;
 
@@ -28,21 +29,24 @@ pub(super) async fn open(
     for (node, run) in recorded.iter().flat_map(|opened| &opened.runs) {
         shared.lines.expect_run(*node, run);
     }
-    if let Kind::Back { forward, nonce } = &stage.kind {
+    if let Kind::Back { forward } = &stage.kind {
         for node in stage.sources() {
-            silence(shared, node, forward, nonce).await?;
+            silence(shared, node, forward).await?;
         }
     }
-    if let Some(nonce) = &stage.replaces {
+    if let Some(former) = &stage.replaces {
+        let words = ["SREM".to_owned(), stage.set(), mark_of(former)];
         for node in stage.targets() {
-            silence(shared, node, &stage.id, nonce).await?;
+            in_every_db(shared, node, &words).await?;
         }
     }
     let mut known = 0;
     for node in stage.targets() {
         known += anchor(shared, &stage, node, recorded.is_some()).await?;
     }
-    let run = Arc::new(Run::new(Arc::clone(&stage), recorded.is_some() || known > 0));
+    // What this process has moved is counted already.
+    let resumed = recorded.is_some() && shared.progress.twice().is_empty();
+    let run = Arc::new(Run::new(Arc::clone(&stage), recorded.is_some() || known > 0, resumed));
     let mut opened = recorded.cloned().unwrap_or_default();
     if recorded.is_none() {
         for (from, to) in &stage.pairs {
@@ -52,7 +56,7 @@ pub(super) async fn open(
         }
         opened.runs = runs(shared, &stage);
     }
-    shared.progress.begin();
+    shared.progress.begin_pass(0);
     Ok((run, opened))
 }
 
@@ -79,10 +83,17 @@ fn runs(shared: &Shared, stage: &Stage) -> BTreeMap<NodeId, String> {
     nodes.filter_map(|node| Some((node, shared.lines.run(node)?.0))).collect()
 }
 
-/// Takes the forward nonce away: from now on no restore of that stage has any effect here, however late it comes.
-async fn silence(shared: &Shared, node: NodeId, forward: &str, nonce: &str) -> Result<(), MoveError> {
-    let words = ["SREM", &set_of(forward), &mark_of(nonce)].map(str::to_owned);
-    in_every_db(shared, node, &words).await
+/// Takes the forward set out of the way: from now on no restore of that stage has any effect here, with whatever nonce and
+/// however late it comes, and no db of it is opened any more.
+async fn silence(shared: &Shared, node: NodeId, forward: &str) -> Result<(), MoveError> {
+    let keys = [set_of(forward), moved_of(forward)];
+    let request = evalsha(&SILENCE, keys.iter().map(String::as_bytes), [].into_iter());
+    let to = |db| To { node, db, role: Role::Pass };
+    shared.lines.run_script(to(0), &SILENCE, &request).await?;
+    for (db, _) in shared.dbs(node).await?.into_iter().filter(|(db, _)| *db != 0) {
+        shared.lines.run_script(to(db), &SILENCE, &request).await?;
+    }
+    Ok(())
 }
 
 /// First in db 0, then in every other that is in use by then.

@@ -45,8 +45,6 @@ pub enum Kind {
     Back {
         /// `id` of that stage.
         forward: String,
-        /// `nonce` of that stage.
-        nonce: String,
     },
 }
 
@@ -74,12 +72,11 @@ impl Stage {
         set_of(&self.id)
     }
 
-    /// The set of the stage that is taken back.
-    #[must_use]
+    /// The set of the stage that is taken back, as it is called since.
     pub(super) fn forward_set(&self) -> Option<String> {
         match &self.kind {
             Kind::Forward { .. } => None,
-            Kind::Back { forward, .. } => Some(set_of(forward)),
+            Kind::Back { forward } => Some(moved_of(forward)),
         }
     }
 
@@ -112,6 +109,11 @@ impl Stage {
 
 pub(super) fn set_of(id: &str) -> String {
     format!("circlet:move:{id}")
+}
+
+/// What the set of a stage that is taken back is called: no restore knows that name.
+pub(super) fn moved_of(id: &str) -> String {
+    format!("circlet:moved:{id}")
 }
 
 pub(super) fn mark_of(nonce: &str) -> String {
