@@ -9,7 +9,7 @@ MINUTES ?= 30
 # Rust's name for a Linux without glibc on this processor.
 STATIC = $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help run test soak verify fix bench compare static dist
+.PHONY: help run test soak verify fix bench bench-move compare static dist
 
 help: ## this list
 	@echo "make TARGET"
@@ -60,6 +60,11 @@ dist: static ## what a server needs, in target/dist/: static binary, completions
 	cp -r $$binary conf README.md LICENSE CHANGELOG.md $$dir; $$binary man --dir $$dir/man/man1; \
 	for shell in bash zsh fish; do $$binary completions $$shell >$$dir/completions/circlet.$$shell; done; \
 	tar -C target/dist -czf target/dist/$$name.tar.gz $$name; echo target/dist/$$name.tar.gz
+
+bench-move: ## what a change of the nodes costs clients, and how fast it is; ARGS="--help" shows what can be chosen
+	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3
+	cargo build --release --locked
+	python3 benches/compare/moves.py $(ARGS)
 
 compare: ## Circlet beside other proxies over the same nodes; installs them
 	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3
