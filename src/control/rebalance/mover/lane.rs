@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use super::{
     access::Wanted,
     fault::MoveError,
-    lines::{Role, To, held},
+    lines::{Answer, Role, To, held},
     request::evalsha,
     run::{Run, Shared},
     script::{FENCED, GIVE, KNOWN, TAKE, taken},
@@ -98,8 +98,7 @@ impl Lane {
             keys = self.unknown(shared, run, keys, role, &mut batch).await?;
         }
         while !keys.is_empty() {
-            let sent = Instant::now();
-            let given = self.give(shared, run, &keys, role, shared.settings.big_key_bytes).await?;
+            let (given, sent) = self.give(shared, run, &keys, role, shared.settings.big_key_bytes).await?;
             let mut given: Vec<(Bytes, Given)> = keys.drain(..given.len().min(keys.len())).zip(given).collect();
             given.retain(|(key, given)| match given {
                 Given::Big => {
@@ -121,8 +120,7 @@ impl Lane {
 
     /// Moves a key in one piece, however big it is.
     pub(super) async fn whole(&self, shared: &Shared, run: &Run, key: &Bytes, role: Role) -> Result<(), MoveError> {
-        let sent = Instant::now();
-        let given = self.give(shared, run, std::slice::from_ref(key), role, u64::MAX >> 12).await?;
+        let (given, sent) = self.give(shared, run, std::slice::from_ref(key), role, u64::MAX >> 12).await?;
         if given.first() == Some(&Given::Stayed) {
             return Ok(());
         }
@@ -163,7 +161,7 @@ impl Lane {
         Ok(unknown)
     }
 
-    /// What the source has of the first of `keys`; at least one.
+    /// What the source has of the first of `keys`, at least one; and when it was asked.
     async fn give(
         &self,
         shared: &Shared,
@@ -171,7 +169,7 @@ impl Lane {
         keys: &[Bytes],
         role: Role,
         big: u64,
-    ) -> Result<Vec<Given>, MoveError> {
+    ) -> Result<(Vec<Given>, Instant), MoveError> {
         let forward = run.stage.forward_set();
         let set = forward.as_deref().unwrap_or(&run.set);
         give(shared, self.source(role), set, forward.is_some(), keys, big).await
@@ -234,7 +232,7 @@ impl Lane {
     }
 }
 
-/// What a node has of the first of `keys`; at least one. `back`: only what is in `set`.
+/// What a node has of the first of `keys`, at least one; and when it was asked. `back`: only what is in `set`.
 pub(super) async fn give(
     shared: &Shared,
     to: To,
@@ -242,14 +240,16 @@ pub(super) async fn give(
     back: bool,
     keys: &[Bytes],
     big: u64,
-) -> Result<Vec<Given>, MoveError> {
+) -> Result<(Vec<Given>, Instant), MoveError> {
     let args = [if back { "1" } else { "0" }.to_owned(), big.to_string(), BUDGET.to_string()];
     let request = evalsha(&GIVE, with_set(set, keys.iter()).into_iter(), args.iter().map(String::as_bytes));
-    match shared.lines.run_script(to, &GIVE, &request).await? {
+    let Answer { frame, sent, .. } = shared.lines.run_script_line(to, &GIVE, &request).await?;
+    let given = match frame {
         BytesFrame::Array(values) => read_given(values).filter(|given| !given.is_empty()),
         _ => None,
-    }
-    .ok_or_else(|| shared.lines.garbage(to.node, "a request for keys"))
+    };
+    let given = given.ok_or_else(|| shared.lines.garbage(to.node, "a request for keys"))?;
+    Ok((given, sent))
 }
 
 /// The keys of a script's call.

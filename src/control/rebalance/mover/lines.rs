@@ -33,6 +33,9 @@ use crate::{
 /// Pauses between tries to reach a node.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
+/// How long a node may take for what cannot be cut: asked for again and again, it would stand still for good.
+const WHOLE: Duration = Duration::from_secs(120);
+
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Role {
@@ -40,6 +43,8 @@ pub(super) enum Role {
     Access,
     /// The pass, purge, verification and preparations: they wait for a node that is down.
     Pass,
+    /// What cannot be cut and may take a node long: a big value of a module's type. It waits as well.
+    Whole,
 }
 
 /// Where a request goes.
@@ -48,6 +53,15 @@ pub(super) struct To {
     pub(super) node: NodeId,
     pub(super) db: u32,
     pub(super) role: Role,
+}
+
+/// A reply, and what else is known of it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) frame: BytesFrame,
+    pub(super) line: Arc<Line>,
+    /// When the request was sent: it ran later.
+    pub(super) sent: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -152,7 +166,8 @@ impl Lines {
                 }
                 _ => {}
             }
-            return match Line::open(&node, to.db, self.times).await {
+            let answer = if to.role == Role::Whole { self.times.answer.max(WHOLE) } else { self.times.answer };
+            return match Line::open(&node, to.db, Times { answer, ..self.times }).await {
                 Ok(line) => {
                     self.saw(to.node, line.run());
                     let line = Arc::new(line);
@@ -177,14 +192,15 @@ impl Lines {
 
     /// Asks; an error line is an error. Only for what may run twice: a line that has gone stale is replaced once.
     pub(super) async fn ask(&self, to: To, request: &Bytes) -> Result<BytesFrame, MoveError> {
-        self.ask_line(to, request).await.map(|(frame, _)| frame)
+        self.ask_line(to, request).await.map(|answer| answer.frame)
     }
 
-    /// As [`Self::ask`], with the line that has answered.
-    pub(super) async fn ask_line(&self, to: To, request: &Bytes) -> Result<(BytesFrame, Arc<Line>), MoveError> {
+    /// As [`Self::ask`], with who has answered.
+    pub(super) async fn ask_line(&self, to: To, request: &Bytes) -> Result<Answer, MoveError> {
         let mut again = true;
         loop {
             let line = self.line(to).await?;
+            let sent = Instant::now();
             match line.ask(request.clone()).await {
                 Ok(frame) => {
                     let frame = self.checked(to.node, frame);
@@ -192,7 +208,7 @@ impl Lines {
                         Err(MoveError::Down { why, .. }) => self.stumble(to, why).await,
                         _ => self.well(to).await,
                     }
-                    return frame.map(|frame| (frame, line));
+                    return frame.map(|frame| Answer { frame, line, sent });
                 }
                 Err(Trouble::Closed | Trouble::Io(_)) if again => again = false,
                 Err(trouble) => {
@@ -210,10 +226,15 @@ impl Lines {
 
     /// Runs a script; tells its text to a node that does not know it.
     pub(super) async fn run_script(&self, to: To, script: &Script, request: &Bytes) -> Result<BytesFrame, MoveError> {
-        match self.ask(to, request).await {
+        self.run_script_line(to, script, request).await.map(|answer| answer.frame)
+    }
+
+    /// As [`Self::run_script`], with who has answered.
+    pub(super) async fn run_script_line(&self, to: To, script: &Script, request: &Bytes) -> Result<Answer, MoveError> {
+        match self.ask_line(to, request).await {
             Err(MoveError::Refused { line, .. }) if line.starts_with("NOSCRIPT") => {
                 self.words(to, &["SCRIPT", "LOAD", script.text()]).await?;
-                self.ask(to, request).await
+                self.ask_line(to, request).await
             }
             other => other,
         }

@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use redis_protocol::resp2::types::BytesFrame;
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,
@@ -28,7 +29,7 @@ use super::{
     big,
     fault::MoveError,
     lane::{BATCH, Lane},
-    lines::{Role, To},
+    lines::{Answer, Role, To},
     request::{OURS, command, scanned},
     run::{Run, Shared},
 };
@@ -67,7 +68,12 @@ async fn once(shared: &Arc<Shared>, run: &Arc<Run>) -> Result<(), MoveError> {
     let mut scans = JoinSet::new();
     let mut total = 0;
     for node in run.stage.sources() {
-        let dbs = shared.patiently(|| shared.dbs(node)).await?;
+        let mut dbs = shared.patiently(|| shared.dbs(node)).await?;
+        if let Some(set) = run.stage.forward_set() {
+            for (db, keys) in &mut dbs {
+                *keys = shared.patiently(|| members(shared, node, *db, &set)).await?;
+            }
+        }
         total += dbs.iter().map(|(_, keys)| keys).sum::<u64>();
         let (shared, run) = (Arc::clone(shared), Arc::clone(run));
         scans.spawn(async move {
@@ -82,6 +88,14 @@ async fn once(shared: &Arc<Shared>, run: &Arc<Run>) -> Result<(), MoveError> {
         of_task(ended)?;
     }
     Ok(())
+}
+
+/// How many keys the way back has to look at.
+async fn members(shared: &Shared, node: NodeId, db: u32, set: &str) -> Result<u64, MoveError> {
+    match shared.lines.words(To { node, db, role: Role::Pass }, &["SCARD", set]).await? {
+        BytesFrame::Integer(count) => Ok(u64::try_from(count).unwrap_or(0)),
+        _ => Err(shared.lines.garbage(node, "SCARD")),
+    }
 }
 
 fn of_task(ended: Result<Result<(), MoveError>, JoinError>) -> Result<(), MoveError> {
@@ -111,7 +125,7 @@ impl<'a> Scan<'a> {
             self.shared.pace.wait().await;
             let request = self.request(&cursor);
             let lines = &self.shared.lines;
-            let (frame, line) = self.shared.patiently(|| lines.ask_line(self.from, &request)).await?;
+            let Answer { frame, line, .. } = self.shared.patiently(|| lines.ask_line(self.from, &request)).await?;
             if process.as_deref().is_some_and(|process| process != line.run()) {
                 process = Some(line.run().to_owned());
                 cursor = Bytes::from_static(b"0");

@@ -194,7 +194,7 @@ impl Preflight<'_> {
 
     async fn carry(&self, source: To, target: To, key: &str, set: &str) -> Result<(), MoveError> {
         let (shared, name) = (self.shared, Bytes::copy_from_slice(key.as_bytes()));
-        let given = give(shared, source, set, false, std::slice::from_ref(&name), 1 << 20).await?;
+        let (given, _) = give(shared, source, set, false, std::slice::from_ref(&name), 1 << 20).await?;
         let Some(Given::Payload { bytes, .. }) = given.into_iter().next() else {
             return Err(shared.lines.garbage(source.node, "a request for a key"));
         };

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{
     fault::MoveError,
-    lines::{Role, To},
+    lines::{Answer, Role, To},
     pass::COUNT,
     request::{COPY, OURS, command, copies_of, scanned},
     run::Shared,
@@ -46,7 +46,7 @@ async fn purge_db(shared: &Shared, to: To, doomed: &Doomed) -> Result<(), MoveEr
     loop {
         shared.pace.wait().await;
         let request = command(&[&b"SCAN"[..], &cursor, b"COUNT", COUNT.as_bytes()]);
-        let (frame, line) = shared.patiently(|| shared.lines.ask_line(to, &request)).await?;
+        let Answer { frame, line, .. } = shared.patiently(|| shared.lines.ask_line(to, &request)).await?;
         let same = process.as_deref().is_none_or(|process| process == line.run());
         process = Some(line.run().to_owned());
         let (next, mut keys) = scanned(frame).ok_or_else(|| shared.lines.garbage(to.node, "SCAN"))?;

@@ -153,7 +153,7 @@ async fn samples(shared: &Shared) -> Result<Samples, MoveError> {
     for (to, mut asked) in at {
         while !asked.is_empty() {
             let keys: Vec<Bytes> = asked.iter().take(BATCH).map(|(key, _)| key.clone()).collect();
-            let given = give(shared, to, "", false, &keys, shared.settings.big_key_bytes).await?;
+            let (given, _) = give(shared, to, "", false, &keys, shared.settings.big_key_bytes).await?;
             for ((_, digest_then), given) in asked.drain(..given.len().min(keys.len())).zip(given) {
                 match given {
                     Given::Payload { bytes, .. } if digest(&bytes) == Some(digest_then) => samples.same += 1,

@@ -50,7 +50,7 @@ pub(super) async fn copy(shared: &Shared, run: &Run, lane: &Lane, key: &Bytes, r
     let mut source = End::open(&shared.lines, lane.from, lane.db).await?;
     let Some(shape) = Shape::ask(&mut source, key).await? else {
         drop(source);
-        return lane.whole(shared, run, key, role).await;
+        return lane.whole(shared, run, key, Role::Whole).await;
     };
     let target = End::open(&shared.lines, lane.to, lane.db).await?;
     let name = format!("{}{:016x}", copies_of(&run.stage.id), fastrand::u64(..));

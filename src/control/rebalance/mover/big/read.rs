@@ -222,18 +222,8 @@ impl<'a> Reader<'a> {
             Ok(_) => return Err(self.source.garbage("HPTTL")),
         };
         let elapsed = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let mut args = Vec::new();
-        for (field, ttl) in fields.into_iter().zip(ttls) {
-            match ttl {
-                BytesFrame::Integer(-1) => {}
-                BytesFrame::Integer(ttl) => {
-                    args.extend([Bytes::from(ttl.saturating_sub(elapsed).max(1).to_string()), field.clone()])
-                }
-                _ => return Err(self.source.garbage("HPTTL")),
-            }
-        }
-        let keys = [self.name.as_bytes()];
-        Ok((!args.is_empty()).then(|| eval(&EXPIRE_FIELDS, &keys, &args)))
+        let args = field_ttls(&fields, &ttls, elapsed).ok_or_else(|| self.source.garbage("HPTTL"))?;
+        Ok((!args.is_empty()).then(|| eval(&EXPIRE_FIELDS, &[self.name.as_bytes()], &args)))
     }
 
     fn write(&self, word: &str, items: &[Bytes]) -> Bytes {
@@ -248,6 +238,18 @@ pub(super) fn fitting(count: usize, elements: usize, items: &[Bytes]) -> usize {
     let bytes: usize = items.iter().map(Bytes::len).sum();
     let fit = CHUNK / (bytes / elements.max(1)).max(1);
     fit.clamp(1, MOST).min(count * 4)
+}
+
+/// What [`EXPIRE_FIELDS`] is to be told, `elapsed` ms after the TTLs were asked for; -1: the field has none, -2: it is over.
+fn field_ttls(fields: &[&Bytes], ttls: &[BytesFrame], elapsed: i64) -> Option<Vec<Bytes>> {
+    let mut args = Vec::new();
+    for (field, ttl) in fields.iter().zip(ttls) {
+        let BytesFrame::Integer(ttl) = ttl else { return None };
+        if *ttl != -1 {
+            args.extend([Bytes::from(ttl.saturating_sub(elapsed).max(1).to_string()), Bytes::clone(field)]);
+        }
+    }
+    Some(args)
 }
 
 /// `items` in pieces of at most [`MOST`] elements and about [`CHUNK`] bytes; `step` items are one element. A small encoding
@@ -292,6 +294,15 @@ mod tests {
         assert_eq!(fitting(64, 1, &items(&[CHUNK / 8])), 8);
         assert_eq!(fitting(64, 1, &items(&[2 * CHUNK])), 1);
         assert_eq!(fitting(1, 0, &[]), 4);
+    }
+
+    #[test]
+    fn fields_keep_their_ttls_and_one_that_is_over_ends_at_once() {
+        let fields = ["a", "b", "c", "d"].map(Bytes::from);
+        let asked: Vec<&Bytes> = fields.iter().collect();
+        let ttls = [-1, 500, 20, -2].map(BytesFrame::Integer);
+        assert_eq!(field_ttls(&asked, &ttls, 30).unwrap(), ["470", "b", "1", "c", "1", "d"]);
+        assert_eq!(field_ttls(&asked, &[BytesFrame::Null], 0), None);
     }
 
     #[test]
