@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use super::{
     desk::Inbox,
     members::{Listed, Member, Members, Wish},
-    mover::{Event, Mover, Opened},
+    mover::{Event, MoveError, Mover, Opened},
     report::{Doing, Report},
     seats::{Course, Seats},
     state::{Change, Phase as Saved, State, Store},
@@ -45,7 +45,7 @@ use crate::{
     config::Config,
     control::{live::Live, now_ms},
     traffic::{
-        control::Ask,
+        control::{Ask, Wanted},
         core::Message,
         observe::chronicle::Kind,
         route::{Epoch, NodeId, Topology},
@@ -182,8 +182,7 @@ impl Driver {
                 Ask::Bring(wanted) => {
                     let driver = Arc::clone(&self);
                     tokio::spawn(async move {
-                        let result = driver.tools.mover.pull(wanted.db, &wanted.keys).await;
-                        let result = result.map_err(|error| part::line(&error));
+                        let result = driver.bring(&wanted).await.map_err(|error| part::line(&error));
                         driver.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
                     });
                 }
@@ -199,6 +198,20 @@ impl Driver {
                     });
                 }
             }
+        }
+    }
+
+    /// Brings keys to their new nodes. Behind a restart the part may move already while its nodes are still being asked; that
+    /// is waited for.
+    async fn bring(&self, wanted: &Wanted) -> Result<(), MoveError> {
+        let until = Instant::now() + self.tools.live.pipe().request_timeout;
+        loop {
+            let result = self.tools.mover.pull(wanted.db, &wanted.keys).await;
+            let early = result == Err(MoveError::NotOpen) && self.epoch.load(SeqCst) == wanted.epoch.0;
+            if !early || Instant::now() >= until {
+                return result;
+            }
+            tokio::time::sleep(AGAIN / 10).await;
         }
     }
 

@@ -275,6 +275,15 @@ impl Topology {
         }
     }
 
+    /// The ring that says who serves `key` now.
+    #[must_use]
+    pub fn ring_of(&self, key: &[u8]) -> &Ring {
+        match &self.change {
+            Some(change) if self.owner(key) != self.ring.owner_of(key) => &change.next,
+            _ => &self.ring,
+        }
+    }
+
     /// Who serves `key`.
     #[must_use]
     pub fn place(&self, key: &[u8]) -> Place {

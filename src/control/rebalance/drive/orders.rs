@@ -151,6 +151,9 @@ impl Driver {
                     state.change = Some(change);
                 })
                 .await;
+                // Said to the one before it, too late.
+                self.abort.store(false, SeqCst);
+                self.resume.store(false, SeqCst);
                 let mut kept = self.kept();
                 (kept.keys, kept.bytes, kept.purged) = (0, 0, 0);
             }

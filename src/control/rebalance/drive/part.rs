@@ -138,6 +138,7 @@ impl Driver {
     pub(super) async fn carry_out(&self) {
         self.forget_lost().await;
         let Some((course, change)) = self.course() else { return };
+        super::held(&self.report).batches = course.pairs.len() as u64 * u64::from(change.parts);
         if change.phase == Saved::Prepare && change.done.is_empty() && !change.back {
             self.doing(Doing::Fence);
             self.publish(|_, epoch| topology(&course, &change, epoch)).await;
@@ -360,6 +361,9 @@ impl Driver {
                 }
                 Err(error) => {
                     self.trouble(&error.to_string());
+                    if recorded.is_none() && self.change().is_none_or(|change| change.phase != Saved::Moving) {
+                        self.flush_now().await;
+                    }
                     if error.is_down() {
                         self.rest(AGAIN).await;
                     } else if !self.wait_for_word().await {
@@ -473,12 +477,12 @@ impl Driver {
             while let Err(error) = self.tools.mover.close(Arc::clone(&stage)).await {
                 self.trouble(&error.to_string());
                 self.rest(AGAIN).await;
-                if self.abort.swap(false, Ordering::SeqCst) {
+                if is_over(change) && self.abort.swap(false, Ordering::SeqCst) {
                     break;
                 }
             }
             if arrived.way != Way::Home {
-                self.purge(heading, &stage).await;
+                self.purge(heading, &stage, is_over(change)).await;
             }
         }
         {
@@ -504,8 +508,9 @@ impl Driver {
         }
     }
 
-    /// Deletes at their old nodes what has moved. The operator may give that up.
-    async fn purge(&self, heading: &Course, stage: &Stage) {
+    /// Deletes at their old nodes what has moved. At the end of a change, `last`, the operator may give that up; between two
+    /// parts the way back needs it.
+    async fn purge(&self, heading: &Course, stage: &Stage, last: bool) {
         self.doing(Doing::Purging);
         let place = Arc::clone(&stage.place);
         let doomed: Doomed = Arc::new(move |node, key: &[u8]| place(key).is_some_and(|(from, _)| from == node));
@@ -517,7 +522,7 @@ impl Driver {
                 () = self.called.notified() => None,
             };
             self.flush_now().await;
-            if self.abort.swap(false, Ordering::SeqCst) {
+            if last && self.abort.swap(false, Ordering::SeqCst) {
                 let text = "the purge was given up: copies of keys that have moved are left at their old nodes";
                 self.note(Kind::Change, "", text);
                 tracing::warn!("{text}");
@@ -551,6 +556,7 @@ impl Driver {
         tracing::info!(change = change.id, what = %change.text, "change {text}");
         self.tools.mover.rest();
         self.trouble("");
+        super::held(&self.report).batches = 0;
         self.doing(Doing::Idle);
     }
 

@@ -285,7 +285,8 @@ impl Core {
         self.answer(key, |out| {
             encode::array_header(out, keys.len());
             for key in keys {
-                way(&Way::of(&topology.ring, &topology.nodes, key.of(request.bytes)), out, proto);
+                let key = key.of(request.bytes);
+                way(&Way::of(topology.ring_of(key), &topology.nodes, key), out, proto);
             }
         });
     }
