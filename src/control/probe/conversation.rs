@@ -159,7 +159,11 @@ pub(in crate::control) async fn connect(address: &Address) -> Result<Box<dyn Soc
     let mut last = Trouble::Unresolved(host.clone());
     for candidate in resolved {
         match TcpStream::connect(candidate).await {
-            Ok(stream) => return Ok(Box::new(stream)),
+            Ok(stream) => {
+                // Several small requests may be under way at once.
+                stream.set_nodelay(true).map_err(Trouble::Io)?;
+                return Ok(Box::new(stream));
+            }
             Err(error) => last = Trouble::Io(error),
         }
     }

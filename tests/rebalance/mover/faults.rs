@@ -252,3 +252,22 @@ fn users_and_passwords_are_those_of_the_nodes() {
     c.expect("AUTH circlet secret", "+OK\r\n");
     c.expect("GET k", "$1\r\n1\r\n");
 }
+
+#[test]
+fn a_restart_between_two_moves_is_no_news() {
+    let mut rig = Rig::new();
+    rig.a.client().expect("SET k 1", "+OK\r\n");
+    rig.open();
+    rig.pass().unwrap();
+    rig.close(rig.forward());
+    rig.purge(A, |_| true);
+    rig.a.start_again();
+    rig.b.start_again();
+    let next = Arc::new(Stage { id: "2-0".to_owned(), ..Stage::clone(&rig.forward()) });
+    rig.wait(rig.mover.open(next, None)).unwrap();
+    rig.pass().unwrap();
+    assert_eq!(rig.restarts(), 0);
+    rig.b.start_again();
+    assert!(rig.pass().is_err());
+    assert_eq!(rig.restarts(), 1);
+}

@@ -10,7 +10,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -94,11 +97,14 @@ pub(super) struct Lines {
     book: Mutex<Arc<[Node]>>,
     slots: Mutex<HashMap<To, Arc<sync::Mutex<Slot>>>>,
     runs: Mutex<HashMap<NodeId, Run>>,
+    /// Whether a restart is news: keys are being moved.
+    watching: AtomicBool,
 }
 
 impl Lines {
     pub(super) fn new(times: Times, events: Events) -> Self {
-        Self { times, events, book: Mutex::new([].into()), slots: Mutex::default(), runs: Mutex::default() }
+        let (book, watching) = (Mutex::new([].into()), AtomicBool::new(false));
+        Self { times, events, book, slots: Mutex::default(), runs: Mutex::default(), watching }
     }
 
     /// Where the nodes are from now on; lines to a node that has changed are opened anew.
@@ -130,6 +136,11 @@ impl Lines {
         held(&self.runs).entry(id).or_insert_with(|| Run { id: run.to_owned(), restarts: 0 });
     }
 
+    /// From now on a node that restarts is told, or no longer.
+    pub(super) fn watch(&self, watching: bool) {
+        self.watching.store(watching, SeqCst);
+    }
+
     fn saw(&self, node: NodeId, id: &str) {
         let mut runs = held(&self.runs);
         let run = runs.entry(node).or_insert_with(|| Run { id: id.to_owned(), restarts: 0 });
@@ -139,6 +150,9 @@ impl Lines {
         run.id = id.to_owned();
         run.restarts += 1;
         drop(runs);
+        if !self.watching.load(SeqCst) {
+            return;
+        }
         tracing::warn!(node = %self.name(node), "node has restarted while keys are being moved; it may have lost data");
         (self.events)(Event::Restarted { node });
     }

@@ -54,11 +54,16 @@ pub(super) async fn pass(shared: Arc<Shared>, run: Arc<Run>) -> Result<(), MoveE
     }
 }
 
-/// How often the targets have restarted, each asked just now.
+/// How often the targets have restarted, each asked just now whether it still knows of the move.
 async fn restarts(shared: &Shared, run: &Run) -> Result<u64, MoveError> {
     let mut sum = 0;
     for node in run.stage.targets() {
-        shared.patiently(|| shared.info(node, "server")).await?;
+        let to = To { node, db: 0, role: Role::Pass };
+        let question = [b"SISMEMBER", run.set.as_bytes(), run.mark.as_bytes()];
+        let known = shared.patiently(|| shared.lines.words(to, &question)).await?;
+        if known != BytesFrame::Integer(1) {
+            return Err(run.lost(&shared.lines, node));
+        }
         sum += shared.lines.run(node).map_or(0, |(_, restarts)| restarts);
     }
     Ok(sum)

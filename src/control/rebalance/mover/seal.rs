@@ -28,6 +28,7 @@ pub(super) async fn open(
     shared.lines.learn(&stage.nodes);
     for (node, run) in recorded.iter().flat_map(|opened| &opened.runs) {
         shared.lines.expect_run(*node, run);
+        shared.lines.watch(true);
     }
     if let Kind::Back { forward } = &stage.kind {
         for node in stage.sources() {
@@ -56,6 +57,8 @@ pub(super) async fn open(
         }
         opened.runs = runs(shared, &stage);
     }
+    // Every node of the stage has been asked something by now: what has happened before is no news.
+    shared.lines.watch(true);
     shared.progress.begin_pass(0);
     Ok((run, opened))
 }
@@ -112,6 +115,7 @@ pub(super) async fn close(shared: &Shared, stage: &Stage) -> Result<(), MoveErro
     for node in stage.targets() {
         shared.patiently(|| in_every_db(shared, node, &unlink)).await?;
     }
+    shared.lines.watch(false);
     if let Some(forward) = stage.forward_set() {
         for node in stage.sources() {
             for (db, _) in shared.patiently(|| shared.dbs(node)).await? {

@@ -153,7 +153,7 @@ pub(super) fn write(state: &State, configured: &Configured) -> String {
     serde_json::to_string_pretty(&kept).unwrap_or_default()
 }
 
-/// The state of what [`write`] gave.
+/// The state of what [`write()`] gave.
 pub(super) fn read(body: &str, configured: &Configured) -> Result<State, Why> {
     let kept: KeptState = serde_json::from_str(body).map_err(|error| Why::Damaged(error.to_string()))?;
     let members = |list: Vec<KeptMember>| -> Result<Vec<Member>, Why> {
