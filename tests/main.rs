@@ -9,6 +9,7 @@
 //!  leftovers  nobody meets what another client left behind
 //!  mixup      nobody ever gets another client's reply
 //!  change     nodes join, leave, change weight, are replaced
+//!  followers  who listens, tracks or looks, while nodes join and leave
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -26,6 +27,7 @@ mod clients;
 mod compat;
 mod crowd;
 mod faults;
+mod followers;
 mod leftovers;
 mod memory;
 mod metrics;

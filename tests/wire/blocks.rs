@@ -92,6 +92,17 @@ fn swapdb_runs_in_its_place_over_one_node_and_is_refused_over_several() {
 #[test]
 fn hello_changes_the_protocol_of_what_stands_behind_it_whatever_else_it_says() {
     let (servers, circlets) = trio();
+    // Until its probe has asked a node, Circlet tells a version that all have.
+    let version = servers[0]
+        .client()
+        .ask("INFO server")
+        .lines()
+        .find(|line| line.starts_with("redis_version:"))
+        .map(|line| line["redis_version:".len()..].to_owned())
+        .unwrap();
+    for circlet in &circlets {
+        until_true("the version to be known", || circlet.client().ask("HELLO").contains(&version));
+    }
     for hello in [
         "HELLO 3 AUTH default x SETNAME me",
         "HELLO 3 SETNAME me",
