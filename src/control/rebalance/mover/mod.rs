@@ -12,8 +12,8 @@
 //! asks for it), `seal` (open and close), `big`, `purge`, `verify`, `preflight`; below them `lines`, `line`, `pace`.
 //!
 //! # Why no value is lost and none comes back
-//! The caller freezes the keys at their sources (a barrier over all workers), then calls [`Mover::open`], then lets requests
-//! go to the targets, each after a [`Mover::pull`] of its keys.
+//! The caller calls [`Mover::open`], freezes the keys at their sources (a barrier over all workers; on the way back before it
+//! opens), then lets requests go to the targets, each after a [`Mover::pull`] of its keys.
 //! 1. *Forth.* A restore has an effect only at a target that has the nonce and no tombstone of the key, and it sets the
 //!    tombstone in the same script. So of all restores of a key, however many were sent and however late they arrive, one
 //!    has an effect; and since a client's first command on the key waits for a pull to have seen the tombstone, that one
