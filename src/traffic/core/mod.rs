@@ -212,7 +212,9 @@ impl Core {
         let nodes = snapshot.topology.nodes.len();
         let links = snapshot.topology.nodes.iter().map(|node| Link::of(node.member)).collect();
         let journal = Arc::new(Journal::new(settings.workers, settings.slow.max_len));
-        let watch = observe::Watch::new(&settings.slow);
+        let mut watch = observe::Watch::new(&settings.slow);
+        // A Circlet that was killed while keys move begins where it was.
+        watch.set(observe::Watch::MOVING, snapshot.topology.change.is_some());
         let scripts = Arc::new(Scripts::new(settings.max_scripts));
         Self {
             settings,

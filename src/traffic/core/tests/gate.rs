@@ -169,6 +169,22 @@ fn a_quiet_worker_acknowledges_a_fence_at_once_and_whoever_is_held_sees_the_end(
 }
 
 #[test]
+fn a_worker_that_begins_while_keys_move_asks_for_them() {
+    // Circlet was killed, and goes on where it was.
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    moving.publish(Some(Phase::Moving));
+    let (settings, snapshot) = (Arc::clone(&moving.world.core.settings), moving.world.core.snapshot().clone());
+    moving.world.core = Core::new(settings, snapshot, Arc::default(), 0, 7);
+    moving.world.core.answer_to(Arc::clone(&moving.desk) as Arc<dyn Control>);
+    moving.world.core.open_all();
+    moving.world.connect_all();
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["GET", &key]));
+    assert_eq!(moving.wanted().keys, [key]);
+}
+
+#[test]
 fn what_cannot_be_brought_is_refused_with_the_reason_and_the_session_goes_on() {
     let mut moving = Moving::new();
     let ((key, _), stays) = (moving.moving(0), moving.staying());
