@@ -86,7 +86,7 @@ impl Plane {
         let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(desk), workers_before));
         let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
         live.note_in(Arc::clone(fleet.journal()));
-        let driver = drive(&fleet, &live, &whom, store, start)?;
+        let driver = drive(&fleet, &live, &whom, (store, start), pool.safety)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
         let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
@@ -202,8 +202,8 @@ fn drive(
     fleet: &Arc<Fleet>,
     live: &Arc<Live>,
     whom: &Arc<OnceLock<Weak<Driver>>>,
-    store: Option<Store>,
-    start: Start,
+    (store, start): (Option<Store>, Start),
+    safety: Safety,
 ) -> Result<Arc<Driver>, StartError> {
     let told = Arc::clone(whom);
     let events = mover::Events::to(move |event| {
@@ -211,10 +211,10 @@ fn drive(
             driver.noticed(event);
         }
     });
-    let mover = Mover::start(mover::Settings::default(), events);
+    let mover = Mover::start(mover::Settings { safety: safety.mover, ..mover::Settings::default() }, events);
     let mover = mover.map_err(|error| StartError::System("the thread that moves keys cannot be started", error))?;
     let (fleet, live) = (Arc::clone(fleet), Arc::clone(live));
-    let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, safety: Safety::default() }, start));
+    let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, safety }, start));
     // Set once, here.
     let _ = whom.set(Arc::downgrade(&driver));
     Ok(driver)

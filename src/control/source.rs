@@ -73,7 +73,8 @@ fn imported(import: &Import) -> (Vec<Pool>, Vec<Told>) {
     let told = import.pools.iter().flat_map(|pool| pool.notes.iter().map(move |note| (name(pool), note.clone())));
     let notes = import.left_out.iter().map(|note| (None, note.clone())).chain(told).collect();
     let configs = import.in_one_process();
-    (import.pools.iter().zip(configs).map(|(pool, config)| Pool { name: name(pool), config }).collect(), notes)
+    let pool = |(pool, config)| Pool { name: name(pool), ..Pool::only(config) };
+    (import.pools.iter().zip(configs).map(pool).collect(), notes)
 }
 
 #[cfg(test)]

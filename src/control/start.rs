@@ -28,6 +28,7 @@ use super::{
     listen::{self, BindError, Door},
     live::Live,
     plane::Plane,
+    rebalance::drive::Safety,
     reload::{NotReloaded, Reload, Summary},
     source::Source,
     status, trim, views,
@@ -44,13 +45,15 @@ pub struct Pool {
     pub name: Option<String>,
     /// Its options.
     pub config: Config,
+    /// For tests that must fail.
+    pub safety: Safety,
 }
 
 impl Pool {
     /// The only one of its process.
     #[must_use]
     pub fn only(config: Config) -> Self {
-        Self { name: None, config }
+        Self { name: None, config, safety: Safety::default() }
     }
 }
 
@@ -104,7 +107,7 @@ impl Doors {
     /// Everything that could not be had.
     pub fn open(pools: &[Pool]) -> Result<Self, Vec<StartError>> {
         let (mut doors, mut errors) = (Self::default(), Vec::new());
-        for Pool { name, config } in pools {
+        for Pool { name, config, .. } in pools {
             let mut own = Vec::new();
             for address in &config.listen {
                 match listen::bind(address, config.socket_mode) {
@@ -271,7 +274,7 @@ mod tests {
         let taken = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
         let pool = |(name, listener): (&str, &TcpListener)| {
             let port = listener.local_addr().unwrap().port();
-            Pool { name: Some(name.to_owned()), config: config(port, port) }
+            Pool { name: Some(name.to_owned()), ..Pool::only(config(port, port)) }
         };
         let pools: Vec<Pool> = ["alpha", "beta"].into_iter().zip(&taken).map(pool).collect();
         let told: Vec<String> = Doors::open(&pools).unwrap_err().iter().map(ToString::to_string).collect();

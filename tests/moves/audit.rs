@@ -34,14 +34,14 @@ pub fn nodes(scene: &Scene, expected: &Expected<'_>) {
     for member in &scene.members {
         let mut client = member.redis.client();
         for (db, key) in keys(&mut client) {
-            assert!(!key.starts_with("circlet:"), "{key} is left on {} in db {db}", member.name);
-            found.entry((db, key)).or_default().push(&member.name);
+            assert!(!key.starts_with("circlet:"), "{key} is left on {} in db {db}", member.label);
+            found.entry((db, key)).or_default().push(&member.label);
         }
     }
     let mut misplaced = BTreeMap::new();
     for ((db, key), places) in &found {
-        let owner = members[ring.owner_of(key.as_bytes()).index()].name.as_str();
-        if *places != [owner] {
+        let owner = members[ring.owner_of(key.as_bytes()).index()].label.as_str();
+        if *places != [owner] && !(scene.copies_left && places.contains(&owner)) {
             misplaced.insert((*db, key), (places, owner));
         }
     }

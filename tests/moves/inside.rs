@@ -3,8 +3,8 @@
 use std::{path::Path, thread, time::Duration};
 
 use circlet::{
-    config::{self, Config, Overrides},
-    control::{self, Doors, Pool, Source},
+    config::{self, Overrides},
+    control::{self, Doors, Pool, Source, rebalance::drive::Safety},
 };
 use tokio::{runtime, sync::oneshot};
 
@@ -19,17 +19,16 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// Starts it with the options that `overrides` and `change` make.
-    pub fn start(overrides: &Overrides, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config::load(None, overrides).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        change(&mut config);
+    /// Starts it, with rules switched off perhaps.
+    pub fn start(overrides: &Overrides, safety: Safety) -> Self {
+        let config = config::load(None, overrides).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let overrides = overrides.clone();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let pools = [Pool::only(config)];
+                let pools = [Pool { safety, ..Pool::only(config) }];
                 let doors = Doors::open(&pools).unwrap_or_else(|errors| panic!("{errors:?}"));
                 let mut running = control::start(&pools, doors, Source::flags(overrides)).unwrap();
                 ready.send(()).unwrap();

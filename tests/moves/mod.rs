@@ -28,10 +28,11 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+use ::circlet::control::rebalance::{drive::Safety, mover};
 use fastrand::Rng;
 
 use ballast::Ballast;
-use nemesis::{Nemesis, circlet, meddler::Meddler, net, nodes};
+use nemesis::{Nemesis, changes, circlet, meddler::Meddler, net, nodes};
 use round::{Outcome, Round};
 use scene::Setup;
 
@@ -45,48 +46,105 @@ const BALLAST: Ballast = Ballast { keys: 2_000, fields: 500 };
 const SERVERS: [&dyn Nemesis; 5] = [&nodes::Hang, &nodes::Crash, &nodes::Flush, &circlet::Crash, &circlet::Hang];
 const NET: [&dyn Nemesis; 5] = [&net::Cut, &net::HoldReplies, &net::DeliverLate, &net::Delay, &net::Refuse];
 
-fn play(test: &str, setup: Setup, nemeses: &[&dyn Nemesis], strikes: usize) -> Outcome {
+/// What an operator may do while nodes change.
+const ORDERS: [&dyn Nemesis; 2] = [&changes::Rate, &changes::Pause];
+
+fn play(test: &str, setup: Setup, changes: usize, nemeses: &[&dyn Nemesis], strikes: usize) -> Outcome {
     let seed = seed::number(test);
-    let outcome = Round { setup, clients: 8, ballast: BALLAST, nemeses, strikes }.play(seed);
+    let outcome = Round { setup, clients: 8, ballast: BALLAST, changes, nemeses, strikes }.play(seed);
     outcome.expect_whole(seed);
     outcome
 }
 
 #[test]
 fn all_is_whole_while_nothing_happens() {
-    let outcome = play("all_is_whole_while_nothing_happens", SETUP, &[], 0);
+    let outcome = play("all_is_whole_while_nothing_happens", SETUP, 0, &[], 0);
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
 }
 
 #[test]
+fn all_is_whole_while_nodes_come_and_go() {
+    let outcome = play("all_is_whole_while_nodes_come_and_go", SETUP, 5, &ORDERS, 1);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
+fn all_is_whole_while_nodes_come_and_go_and_changes_are_taken_back() {
+    let nemeses: [&dyn Nemesis; 4] = [&changes::Rate, &changes::Pause, &changes::Abort, &nodes::Flush];
+    let outcome = play("all_is_whole_while_nodes_come_and_go_and_changes_are_taken_back", SETUP, 5, &nemeses, 2);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
+fn all_is_whole_while_nodes_come_and_go_and_servers_crash() {
+    play("all_is_whole_while_nodes_come_and_go_and_servers_crash", SETUP, 3, &[&SERVERS[..], &ORDERS].concat(), 3);
+}
+
+#[test]
+fn all_is_whole_while_nodes_come_and_go_and_connections_break() {
+    let setup = Setup { relays: true, ..SETUP };
+    play("all_is_whole_while_nodes_come_and_go_and_connections_break", setup, 3, &[&NET[..], &ORDERS].concat(), 3);
+}
+
+#[test]
 fn all_is_whole_in_a_circlet_inside_this_process() {
-    let setup = Setup { inside: Some(|_| {}), ..SETUP };
-    let outcome = play("all_is_whole_in_a_circlet_inside_this_process", setup, &[&nodes::Flush], 1);
+    let setup = Setup { inside: Some(Safety::default()), ..SETUP };
+    let outcome = play("all_is_whole_in_a_circlet_inside_this_process", setup, 0, &[&nodes::Flush], 1);
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
 }
 
 #[test]
 fn all_is_whole_while_nodes_and_circlet_hang_and_crash() {
-    play("all_is_whole_while_nodes_and_circlet_hang_and_crash", SETUP, &SERVERS, 8);
+    play("all_is_whole_while_nodes_and_circlet_hang_and_crash", SETUP, 0, &SERVERS, 8);
 }
 
 #[test]
 fn all_is_whole_while_connections_to_nodes_break() {
-    play("all_is_whole_while_connections_to_nodes_break", Setup { relays: true, ..SETUP }, &NET, 8);
+    play("all_is_whole_while_connections_to_nodes_break", Setup { relays: true, ..SETUP }, 0, &NET, 8);
 }
 
 #[test]
 fn what_a_node_without_a_disk_loses_is_lost_at_once() {
     let setup = Setup { keeps: false, ..SETUP };
-    play("what_a_node_without_a_disk_loses_is_lost_at_once", setup, &[&nodes::Crash, &nodes::Hang], 4);
+    play("what_a_node_without_a_disk_loses_is_lost_at_once", setup, 0, &[&nodes::Crash, &nodes::Hang], 4);
 }
 
 #[test]
 fn who_puts_back_what_was_overwritten_is_found_out() {
     let seed = seed::number("who_puts_back_what_was_overwritten_is_found_out");
-    let round = Round { setup: SETUP, clients: 8, ballast: BALLAST, nemeses: &[&Meddler], strikes: 3 };
+    let round = Round { setup: SETUP, clients: 8, ballast: BALLAST, changes: 0, nemeses: &[&Meddler], strikes: 3 };
     let found = (0..4).find_map(|more| round.play(seed.wrapping_add(more)).broken.into_iter().next());
     eprintln!("{}", found.expect("somebody sees what cannot be"));
+}
+
+/// Plays rounds without one of the rules; somebody must see what cannot be, or the checker is worth nothing.
+fn must_be_missed(test: &str, round: &Round<'_>) {
+    let seed = seed::number(test);
+    let found = (0..8).find_map(|more| round.play(seed.wrapping_add(more)).broken.into_iter().next());
+    eprintln!("{}", found.expect("somebody sees what cannot be"));
+}
+
+#[test]
+fn moves_without_tombstones_are_found_out() {
+    let safety = Safety { mover: mover::Safety { tombstones: false }, ..Safety::default() };
+    let setup = Setup { inside: Some(safety), ..SETUP };
+    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 4, nemeses: &ORDERS, strikes: 1 };
+    must_be_missed("moves_without_tombstones_are_found_out", &round);
+}
+
+#[test]
+fn moves_behind_late_writes_wait_for_them() {
+    let setup = Setup { relays: true, ..SETUP };
+    play("moves_behind_late_writes_wait_for_them", setup, 0, &[&changes::BehindLateWrites], 4);
+}
+
+#[test]
+fn moves_without_a_fence_are_found_out() {
+    let safety = Safety { fence: false, ..Safety::default() };
+    let setup = Setup { inside: Some(safety), relays: true, ..SETUP };
+    let nemeses: [&dyn Nemesis; 1] = [&changes::BehindLateWrites];
+    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 0, nemeses: &nemeses, strikes: 4 };
+    must_be_missed("moves_without_a_fence_are_found_out", &round);
 }
 
 /// `make soak MINUTES=30`: round after round, each with the next seed, until one fails or the time is over.
@@ -99,11 +157,13 @@ fn soak() {
     for round in 1.. {
         eprintln!("--- round {round}: SEED={seed}");
         let mut rng = Rng::with_seed(seed);
-        let (relays, keeps) = (rng.bool(), rng.u8(..4) > 0);
-        let nemeses = if relays { [&SERVERS[..], &NET].concat() } else { SERVERS.to_vec() };
+        let (relays, keeps) = (rng.bool(), rng.u8(..5) > 0);
+        let orders: [&dyn Nemesis; 3] = [&changes::Rate, &changes::Pause, &changes::Abort];
+        let nemeses = [&SERVERS[..], if relays { &NET } else { &[] }, &orders].concat();
         let setup = Setup { nodes: rng.usize(2..5), relays, keeps, ..SETUP };
-        let ballast = Ballast { keys: 20_000, fields: 2_000 };
-        Round { setup, clients: rng.u16(4..13), ballast, nemeses: &nemeses, strikes: 25 }.play(seed).expect_whole(seed);
+        let (ballast, clients) = (Ballast { keys: 20_000, fields: 2_000 }, rng.u16(4..13));
+        let (changes, strikes) = (rng.usize(1..7), rng.usize(0..8));
+        Round { setup, clients, ballast, changes, nemeses: &nemeses, strikes }.play(seed).expect_whole(seed);
         if Instant::now() > end {
             break;
         }

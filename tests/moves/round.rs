@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Scene::start ── ballast ── clients go on ──────────────────────────────► stop ── read all ── audit ── check
-//!                                 strike · wait · strike · wait · …
+//!                                 change: strike · wait · strike · wait · … over? · change: …
 //! ```
 
 use std::{
@@ -18,7 +18,7 @@ use super::{
     ballast::Ballast,
     keys::{Class, DBS, NUMBERS, Object},
     linear::{Op, Verdict, check, render::render},
-    nemesis::Nemesis,
+    nemesis::{Nemesis, changes},
     person::Person,
     play::Play,
     scene::{Scene, Setup},
@@ -30,7 +30,10 @@ pub struct Round<'a> {
     pub setup: Setup,
     pub clients: u16,
     pub ballast: Ballast,
+    /// Changes of the nodes, one after the other.
+    pub changes: usize,
     pub nemeses: &'a [&'a dyn Nemesis],
+    /// Strikes during each change, or in all if there is none.
     pub strikes: usize,
 }
 
@@ -86,16 +89,28 @@ impl Round<'_> {
             // Clients end too if a strike fails.
             let stop = Stop(play);
             play.wait_for(CALM);
-            for _ in 0..self.strikes {
-                let Some(nemesis) = rng.choice(self.nemeses) else { break };
-                nemesis.strike(scene, play, rng);
-                play.wait_for(CALM);
+            for change in 0..self.changes.max(1) {
+                if change < self.changes {
+                    changes::begin(scene, play, rng);
+                }
+                self.strikes(scene, play, rng);
+                changes::finish(scene, play);
             }
             scene.wait_whole();
             play.wait_for(CALM);
             drop(stop);
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         })
+    }
+}
+
+impl Round<'_> {
+    fn strikes(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
+        for _ in 0..self.strikes {
+            let Some(nemesis) = rng.choice(self.nemeses) else { return };
+            nemesis.strike(scene, play, rng);
+            play.wait_for(rng.u64(50..CALM));
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 
 use rustix::process::Signal;
 
-use circlet::{config::Config, traffic::route::Ring};
+use circlet::{control::rebalance::drive::Safety, traffic::route::Ring};
 
 use super::{inside::Inside, play::Play};
-use crate::support::{Circlet, Client, Redis, circlet::Plan, dir::Dir, port::Port, relay::Relay, wait::until_true};
+use crate::support::{
+    Circlet, Client, Redis, circlet::Plan, dir::Dir, port::Port, relay::Relay, resp::Value, wait::until_true,
+};
 
 /// What the servers of a round are to be like.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,8 @@ pub struct Setup {
     pub relays: bool,
     /// Whether nodes keep on disk what they have acknowledged.
     pub keeps: bool,
-    /// Changes the configuration of a Circlet inside this process; `None`: it is the binary.
-    pub inside: Option<fn(&mut Config)>,
+    /// The rules of a Circlet inside this process; `None`: it is the binary.
+    pub inside: Option<Safety>,
 }
 
 /// Data that an ended node finds again. Redis hands each write to the system before it answers, whatever is told about
@@ -32,28 +34,35 @@ const KEEPS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "no", "--auto-
 /// A short time for requests, so that a node that hangs is noticed within a round.
 const SETTINGS: [&str; 3] = ["pipe.request_timeout=700ms", "pipe.connect_timeout=400ms", "pipe.backoff_max=200ms"];
 
-/// A node, of now or of before.
+/// A server, a node of now or of before.
 #[derive(Debug)]
 pub struct Member {
-    pub name: String,
-    pub weight: f64,
+    /// How the log names it; its name on the ring may pass to another.
+    pub label: String,
     pub redis: Redis,
     pub relay: Option<Relay>,
-    /// Whether it should be on the ring.
-    pub on_ring: bool,
 }
 
 impl Member {
-    fn start(name: String, setup: &Setup) -> Self {
+    fn start(number: usize, setup: &Setup) -> Self {
         let redis = Redis::with(if setup.keeps { &KEEPS } else { &[] });
         let relay = setup.relays.then(|| Relay::to(&redis.address()));
-        Self { name, weight: 1.0, redis, relay, on_ring: true }
+        Self { label: format!("server {number}"), redis, relay }
     }
 
     /// Where Circlet reaches it.
     pub fn address(&self) -> String {
         self.relay.as_ref().map_or_else(|| self.redis.address(), Relay::address)
     }
+}
+
+/// A place on the ring, and who has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seat {
+    /// Index in [`Scene::members`].
+    pub member: usize,
+    pub name: String,
+    pub weight: f64,
 }
 
 /// Circlet, either way.
@@ -68,6 +77,12 @@ pub enum Front {
 pub struct Scene {
     pub front: Front,
     pub members: Vec<Member>,
+    /// Who should be on the ring; while a change is under way, before it.
+    pub seats: Vec<Seat>,
+    /// Who should be on the ring behind the change that is under way.
+    pub next: Option<Vec<Seat>>,
+    /// Whether copies may lie at old owners, because a purge was given up.
+    pub copies_left: bool,
     pub setup: Setup,
     _state: Dir,
 }
@@ -75,9 +90,11 @@ pub struct Scene {
 impl Scene {
     /// Starts them and waits until every node is used.
     pub fn start(setup: Setup) -> Self {
-        let members: Vec<Member> =
-            (1..=setup.nodes).map(|number| Member::start(format!("n{number}"), &setup)).collect();
-        let nodes: Vec<String> = members.iter().map(|member| format!("{}={}", member.name, member.address())).collect();
+        let members: Vec<Member> = (1..=setup.nodes).map(|number| Member::start(number, &setup)).collect();
+        let seat = |member| Seat { member, name: format!("n{}", member + 1), weight: 1.0 };
+        let seats: Vec<Seat> = (0..setup.nodes).map(seat).collect();
+        let nodes: Vec<String> =
+            seats.iter().map(|seat| format!("{}={}", seat.name, members[seat.member].address())).collect();
         let state = Dir::new();
         let front = match setup.inside {
             None => {
@@ -85,14 +102,14 @@ impl Scene {
                 let plan = SETTINGS.iter().fold(plan, |plan, setting| plan.set(setting));
                 Front::Binary(Box::new(nodes.into_iter().fold(plan, Plan::node).start()))
             }
-            Some(change) => {
+            Some(safety) => {
                 let (port, settings) = (Port::lease(), SETTINGS.map(str::to_owned));
                 let listen = format!("127.0.0.1:{}", port.number());
                 let overrides = Inside::overrides(&listen, &nodes, &settings, state.path());
-                Front::Inside { _circlet: Inside::start(&overrides, change), port }
+                Front::Inside { _circlet: Inside::start(&overrides, safety), port }
             }
         };
-        let scene = Self { front, members, setup, _state: state };
+        let scene = Self { front, members, seats, next: None, copies_left: false, setup, _state: state };
         scene.wait_whole();
         scene
     }
@@ -120,12 +137,17 @@ impl Scene {
         }
     }
 
-    /// The ring that should be.
+    /// The ring that should be, and the servers that are its nodes.
     pub fn ring(&self) -> (Vec<&Member>, Ring) {
-        let members: Vec<&Member> = self.members.iter().filter(|member| member.on_ring).collect();
-        let nodes: Vec<(&str, f64)> = members.iter().map(|member| (member.name.as_str(), member.weight)).collect();
+        let nodes: Vec<(&str, f64)> = self.seats.iter().map(|seat| (seat.name.as_str(), seat.weight)).collect();
         let ring = Ring::build(&nodes, 8192).unwrap();
-        (members, ring)
+        (self.seats.iter().map(|seat| &self.members[seat.member]).collect(), ring)
+    }
+
+    /// A further server, on no ring yet.
+    pub fn another(&mut self) -> usize {
+        self.members.push(Member::start(self.members.len() + 1, &self.setup));
+        self.members.len() - 1
     }
 
     /// Ends Circlet as a crash would, and starts it again on what it left.
@@ -141,5 +163,16 @@ impl Scene {
         if let Front::Binary(circlet) = &mut self.front {
             circlet.signal(if paused { Signal::STOP } else { Signal::CONT });
         }
+    }
+
+    /// What Circlet answers to an operator.
+    pub fn order(&self, line: &str) -> Value {
+        self.client().value(&format!("CIRCLET {line}"))
+    }
+
+    /// A field of `CIRCLET REBALANCE STATUS`.
+    pub fn status(&self, name: &str) -> String {
+        let status = self.order("REBALANCE STATUS");
+        status.get(name).unwrap_or_else(|| panic!("no {name} in {status:?}")).text()
     }
 }

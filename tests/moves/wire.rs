@@ -165,8 +165,8 @@ fn expected_before_exec(reply: &Value) -> bool {
 fn excuse(text: &str, several: bool) -> Told {
     match text.split(' ').next() {
         // Other nodes may have done their part.
-        Some("NODEDOWN" | "LOADING") if several => Told::Unknown,
-        Some("NODEDOWN" | "LOADING" | "EXECABORT") => Told::Nothing,
+        Some("NODEDOWN" | "LOADING" | "TRYAGAIN") if several => Told::Unknown,
+        Some("NODEDOWN" | "LOADING" | "TRYAGAIN" | "EXECABORT") => Told::Nothing,
         Some("TIMEOUT" | "OUTCOMEUNKNOWN") => Told::Unknown,
         _ => Told::Reply(Reply::Nonsense(text.to_owned())),
     }

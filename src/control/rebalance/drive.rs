@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use super::{
     desk::Inbox,
     members::{Listed, Member, Members, Wish},
-    mover::{Event, MoveError, Mover, Opened},
+    mover::{self, Event, MoveError, Mover, Opened},
     report::{Doing, Report},
     seats::{Course, Seats},
     state::{Change, Phase as Saved, State, Store},
@@ -61,11 +61,13 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Safety {
     /// Requests for moving keys wait until nothing is under way at the old node.
     pub fence: bool,
+    /// The mover's own.
+    pub mover: mover::Safety,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { fence: true }
+        Self { fence: true, mover: mover::Safety::default() }
     }
 }
 

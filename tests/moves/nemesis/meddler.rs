@@ -17,7 +17,7 @@ impl Nemesis for Meddler {
         let member = &scene.members[anyone(scene, rng)];
         let mut node = member.redis.client();
         let keys: Vec<String> = node.value("KEYS [rs]e[gt]*").list().into_iter().map(Value::text).collect();
-        play.note(&format!("somebody copies {} keys of {}", keys.len(), member.name));
+        play.note(&format!("somebody copies {} keys of {}", keys.len(), member.label));
         let copies: Vec<Value> = keys.iter().map(|key| Value::of(&node.call(&["DUMP", key]))).collect();
         play.wait_for(600);
         for (key, copy) in keys.iter().zip(copies) {

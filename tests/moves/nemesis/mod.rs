@@ -3,6 +3,7 @@
 //! How long something stays broken is told by the replies that clients get meanwhile; only what stops all of them takes a
 //! time.
 
+pub mod changes;
 pub mod circlet;
 pub mod meddler;
 pub mod net;
@@ -20,10 +21,11 @@ pub trait Nemesis: Debug + Sync {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng);
 }
 
-/// A node on the ring.
+/// A server that is a node, or is to become one.
 pub fn anyone(scene: &Scene, rng: &mut Rng) -> usize {
-    let members: Vec<usize> = (0..scene.members.len()).filter(|&at| scene.members[at].on_ring).collect();
-    *rng.choice(&members).unwrap()
+    let next = scene.next.as_ref().unwrap_or(&scene.seats);
+    let all: Vec<usize> = scene.seats.iter().chain(next).map(|seat| seat.member).collect();
+    *rng.choice(&all).unwrap()
 }
 
 /// Replies to wait for.

@@ -30,7 +30,7 @@ pub struct Refuse;
 impl Nemesis for Cut {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let member = &scene.members[anyone(scene, rng)];
-        play.note(&format!("the connections to {} are cut", member.name));
+        play.note(&format!("the connections to {} are cut", member.label));
         member.relay.as_ref().unwrap().cut();
     }
 }
@@ -39,7 +39,7 @@ impl Nemesis for HoldReplies {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let member = &scene.members[anyone(scene, rng)];
         let relay = member.relay.as_ref().unwrap();
-        play.note(&format!("replies of {} are held", member.name));
+        play.note(&format!("replies of {} are held", member.label));
         let since = play.now();
         relay.hold();
         play.wait_for(some(rng));
@@ -58,7 +58,7 @@ impl Nemesis for DeliverLate {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let member = &scene.members[anyone(scene, rng)];
         let relay = member.relay.as_ref().unwrap();
-        play.note(&format!("requests to {} are held", member.name));
+        play.note(&format!("requests to {} are held", member.label));
         let since = play.now();
         relay.hold_requests();
         play.wait_for(rng.u64(20..60));
@@ -76,7 +76,7 @@ impl Nemesis for Delay {
         let member = &scene.members[anyone(scene, rng)];
         let relay = member.relay.as_ref().unwrap();
         let by = Duration::from_millis(rng.u64(1..40));
-        play.note(&format!("what passes to and from {} takes {by:?} more", member.name));
+        play.note(&format!("what passes to and from {} takes {by:?} more", member.label));
         relay.delay(by);
         play.wait_for(some(rng));
         relay.delay(Duration::ZERO);
@@ -88,11 +88,11 @@ impl Nemesis for Refuse {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let member = &scene.members[anyone(scene, rng)];
         let relay = member.relay.as_ref().unwrap();
-        play.note(&format!("{} cannot be reached", member.name));
+        play.note(&format!("{} cannot be reached", member.label));
         relay.refuse(true);
         relay.cut();
         play.wait_for(some(rng));
         relay.refuse(false);
-        play.note(&format!("{} can be reached", member.name));
+        play.note(&format!("{} can be reached", member.label));
     }
 }

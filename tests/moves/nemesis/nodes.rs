@@ -20,13 +20,13 @@ impl Nemesis for Hang {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let at = anyone(scene, rng);
         let member = &mut scene.members[at];
-        play.note(&format!("{} hangs", member.name));
+        play.note(&format!("{} hangs", member.label));
         let since = play.now();
         member.redis.pause();
         play.wait_for(some(rng));
         member.redis.resume();
         play.held(since);
-        play.note(&format!("{} goes on", member.name));
+        play.note(&format!("{} goes on", member.label));
     }
 }
 
@@ -38,7 +38,7 @@ impl Nemesis for Crash {
     fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let (at, keeps) = (anyone(scene, rng), scene.setup.keeps);
         let member = &mut scene.members[at];
-        play.note(&format!("{} crashes", member.name));
+        play.note(&format!("{} crashes", member.label));
         let since = play.now();
         member.redis.kill();
         play.wait_for(some(rng));
@@ -47,7 +47,7 @@ impl Nemesis for Crash {
         if !keeps {
             play.lose(since);
         }
-        play.note(&format!("{} is back{}", member.name, if keeps { "" } else { ", empty" }));
+        play.note(&format!("{} is back{}", member.label, if keeps { "" } else { ", empty" }));
     }
 }
 
