@@ -96,7 +96,7 @@ async fn until_the_end(running: &Running, signals: &mut Signals, what: &str) -> 
             Asked::End(signal) => return signal,
             Asked::Reload => {
                 notify::reloading();
-                match running.reload() {
+                match running.reload().await {
                     Ok(_) => notify::ready(what),
                     Err(_) => notify::ready(&format!("{what}; the configuration was not read again, see the log")),
                 }

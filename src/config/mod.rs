@@ -45,6 +45,7 @@ pub use nodes::{
     Credentials, address as node_address, credentials as node_credentials, flag_node as node, is_info_section,
     name as node_name, weight as node_weight,
 };
+pub use secret::from_file as password_of;
 pub use state::LOCK_FILE;
 
 use crate::traffic::{
@@ -85,6 +86,8 @@ pub struct Config {
     pub key_hash: KeyHash,
     /// What encloses the part of a key that is hashed; `None`: keys are hashed whole. `{}` with [`Distribution::Xxh3`].
     pub hash_tag: Option<Tag>,
+    /// How keys are moved when nodes come and go.
+    pub rebalance: Rebalance,
     /// What is logged and how.
     pub log: Log,
     /// The Redis nodes; at least one, names and addresses unique.
@@ -104,6 +107,25 @@ pub enum Distribution {
     Modula,
     /// Any node.
     Random,
+}
+
+/// How keys are moved when nodes come and go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebalance {
+    /// Keys per second, all nodes together; 0: as fast as they can.
+    pub rate: usize,
+    /// Bytes per second, all nodes together; 0: as fast as they can.
+    pub bytes_per_second: usize,
+    /// Keys of at least about so many bytes are copied in pieces.
+    pub big_key_bytes: usize,
+    /// Most keys between two nodes that are moved in one part of a change.
+    pub part_keys: usize,
+}
+
+impl Default for Rebalance {
+    fn default() -> Self {
+        Self { rate: 20_000, bytes_per_second: 50 << 20, big_key_bytes: 1 << 20, part_keys: 1_000_000 }
+    }
 }
 
 /// What is logged and how.
@@ -141,6 +163,7 @@ impl Default for Config {
             points_per_weight: 8_192,
             key_hash: KeyHash::Fnv1a64,
             hash_tag: Some(Tag::BRACES),
+            rebalance: Rebalance::default(),
             log: Log { filter: "info".to_owned(), format: LogFormat::Human },
             nodes: Vec::new(),
             traffic: Settings { workers, ..Settings::default() },

@@ -18,7 +18,10 @@ pub(super) fn inline(text: &str) -> Result<Option<Password>, String> {
 }
 
 /// The password in the file `path`, relative to `base`, without the line break at its end; an empty path means none.
-pub(super) fn from_file(path: &str, base: &Path) -> Result<Option<Password>, String> {
+///
+/// # Errors
+/// The cure, without the password.
+pub fn from_file(path: &str, base: &Path) -> Result<Option<Password>, String> {
     if path.is_empty() {
         return Ok(None);
     }

@@ -211,7 +211,15 @@ fn drive(
             driver.noticed(event);
         }
     });
-    let mover = Mover::start(mover::Settings { safety: safety.mover, ..mover::Settings::default() }, events);
+    let options = live.config();
+    let settings = mover::Settings {
+        big_key_bytes: options.rebalance.big_key_bytes as u64,
+        keys_per_second: options.rebalance.rate as u64,
+        bytes_per_second: options.rebalance.bytes_per_second as u64,
+        safety: safety.mover,
+        ..mover::Settings::default()
+    };
+    let mover = Mover::start(settings, events);
     let mover = mover.map_err(|error| StartError::System("the thread that moves keys cannot be started", error))?;
     let (fleet, live) = (Arc::clone(fleet), Arc::clone(live));
     let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, safety }, start));

@@ -1,19 +1,25 @@
-//! The configuration, read again while Circlet serves: SIGHUP.
+//! The configuration, read again while Circlet serves: SIGHUP, CIRCLET RELOAD.
 //!
 //! ```text
 //!  SIGHUP ─► Source::load ─► mistakes? nothing changes, all are told
-//!                        └─► Live::follow ─► new Settings ─► every worker     Summary ─► log, events
+//!                        └─► Live::follow ─► new Settings ─► every worker     Summary ─► log, events, reply
+//!                        └─► Driver::follow ─► a change of the nodes, which moves keys
 //! ```
 //! What the file says holds afterwards, also where CONFIG SET had said something else. All that can be changed while Circlet
-//! runs is changed at once, or nothing is; what is read at the start only is named, and stays as it was. Sessions do not
+//! runs is changed at once, or nothing is; nodes that joined, left or changed in the file are one change; what is read at the start only is named, and stays as it was. Sessions do not
 //! notice. Io: reads the file.
 
 use std::{fmt, sync::Arc};
 
-use super::{Pool, live::Live, now_ms, plane::Plane, source::Source};
+use super::{Pool, live::Live, now_ms, plane::Plane, rebalance::drive::Driver, source::Source};
 use crate::{
     config::{Config, Mistakes},
-    traffic::{observe::chronicle::Kind, worker::Fleet},
+    traffic::{
+        observe::chronicle::Kind,
+        resp::{Proto, encode},
+        route::Node,
+        worker::Fleet,
+    },
 };
 
 /// What reads the configuration again.
@@ -29,6 +35,7 @@ struct Served {
     name: Option<String>,
     live: Arc<Live>,
     fleet: Arc<Fleet>,
+    driver: Arc<Driver>,
 }
 
 /// What came of it.
@@ -38,6 +45,23 @@ pub struct Summary {
     pub changed: Vec<String>,
     /// What differs from what is served, and needs a restart.
     pub restart: Vec<String>,
+    /// What becomes of nodes that the file lists otherwise than before.
+    pub nodes: Vec<String>,
+}
+
+impl Summary {
+    /// The reply of CIRCLET RELOAD.
+    #[must_use]
+    pub fn reply(&self, proto: Proto) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode::map_header(&mut out, 3, proto);
+        for (name, texts) in [("changed", &self.changed), ("restart", &self.restart), ("nodes", &self.nodes)] {
+            encode::bulk(&mut out, name.as_bytes());
+            encode::array_header(&mut out, texts.len());
+            texts.iter().for_each(|text| encode::bulk(&mut out, text.as_bytes()));
+        }
+        out
+    }
 }
 
 impl fmt::Display for Summary {
@@ -48,6 +72,9 @@ impl fmt::Display for Summary {
         }
         if !self.restart.is_empty() {
             write!(f, "; these differ and need a restart: {}", self.restart.join(", "))?;
+        }
+        if !self.nodes.is_empty() {
+            write!(f, "; nodes: {}", self.nodes.join(", "))?;
         }
         Ok(())
     }
@@ -86,6 +113,7 @@ impl Reload {
             name: plane.name().map(str::to_owned),
             live: Arc::clone(plane.live()),
             fleet: Arc::clone(plane.fleet()),
+            driver: Arc::clone(plane.driver()),
         };
         Self { source, served: planes.iter().map(served).collect() }
     }
@@ -94,8 +122,8 @@ impl Reload {
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn reload(&self) -> Result<Summary, NotReloaded> {
-        let result = self.follow();
+    pub async fn reload(&self) -> Result<Summary, NotReloaded> {
+        let result = self.follow().await;
         match &result {
             Ok(summary) => {
                 tracing::info!("the configuration was read again: {summary}");
@@ -112,7 +140,7 @@ impl Reload {
         result
     }
 
-    fn follow(&self) -> Result<Summary, NotReloaded> {
+    async fn follow(&self) -> Result<Summary, NotReloaded> {
         if self.source.file().is_none() {
             return Err(NotReloaded::NoFile);
         }
@@ -120,6 +148,9 @@ impl Reload {
         let Some(first) = self.served.first() else { return Ok(Summary::default()) };
         let mut summary = Summary::default();
         let wanted = self.in_order(&wanted, &mut summary);
+        for (served, wanted) in self.served.iter().zip(&wanted) {
+            served.driver.may_follow(wanted).map_err(|why| NotReloaded::Impossible(served.told(&why)))?;
+        }
         let followed = first.live.follow(&wanted).map_err(NotReloaded::Impossible)?;
         for ((served, followed), wanted) in self.served.iter().zip(followed).zip(&wanted) {
             served.fleet.set_settings(&followed.settings);
@@ -130,8 +161,13 @@ impl Reload {
             let changed = followed.changed.iter().map(|(name, value)| served.told(&format!("{name} = {value}")));
             summary.changed.extend(changed);
             summary.restart.extend(followed.at_start.iter().map(|name| served.told(name)));
-            if served.live.config().nodes != wanted.nodes {
-                summary.restart.push(served.told("nodes"));
+            let present = served.live.config();
+            let other = credentials(&present.nodes, &wanted.nodes);
+            summary.restart.extend(other.map(|name| served.told(&format!("credentials of node {name}"))));
+            match served.driver.follow(wanted).await {
+                Ok(None) => {}
+                Ok(Some(taken)) => summary.nodes.push(served.told(taken.trim_start_matches("OK "))),
+                Err(why) => summary.nodes.push(served.told(&why)),
             }
         }
         Ok(summary)
@@ -160,6 +196,13 @@ impl Reload {
             served.fleet.journal().chronicle().note(now_ms(), Kind::Reload, "", text);
         }
     }
+}
+
+/// Nodes that are told something else at each connection than before.
+fn credentials<'n>(before: &'n [Node], after: &'n [Node]) -> impl Iterator<Item = &'n str> {
+    let said = |node: &Node| (node.username.clone(), node.password.clone());
+    let other = move |node: &&Node| after.iter().any(|new| new.name == node.name && said(new) != said(node));
+    before.iter().filter(other).map(|node| node.name.as_str())
 }
 
 impl Served {

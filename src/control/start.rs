@@ -190,6 +190,7 @@ pub fn start(pools: &[Pool], doors: Doors, source: Source) -> Result<Running, St
     }
     let planes: Arc<[Plane]> = planes.into();
     let reload = Arc::new(Reload::new(source, &planes));
+    planes.iter().for_each(|plane| plane.driver().reload_by(Arc::downgrade(&reload)));
     background.spawn(trim::run(planes.iter().map(|plane| Arc::clone(plane.fleet())).collect()));
     if let (Some((listener, address)), Some(Pool { config, .. })) = (admin, pools.first()) {
         for plane in &*planes {
@@ -226,8 +227,8 @@ impl Running {
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn reload(&self) -> Result<Summary, NotReloaded> {
-        self.reload.reload()
+    pub async fn reload(&self) -> Result<Summary, NotReloaded> {
+        self.reload.reload().await
     }
 
     /// Closes the doors, lets every request that was read be answered, and ends the sessions; gives how many had to be cut

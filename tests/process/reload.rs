@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use crate::support::{
     Redis,
     circlet::{Circlet, Plan},
+    dir::Dir,
     wait::until_true,
 };
 
@@ -95,4 +96,70 @@ fn without_a_file_there_is_nothing_to_be_read_again() {
     until_true("it to be told", || circlet.output().contains("there is no configuration file to be read again"));
     circlet.client().expect("PING", "+PONG\r\n");
     assert!(circlet.runs());
+}
+
+/// Waits until no change of the nodes is under way.
+fn wait_idle(circlet: &Circlet) {
+    let mut client = circlet.client();
+    until_true("the change to be done", || {
+        let status = client.ask("CIRCLET REBALANCE STATUS");
+        status.contains("\r\nidle\r\n")
+            && status.contains("$6\r\nchange\r\n$1\r\n0\r\n")
+            && status.contains("queued\r\n$1\r\n0")
+    });
+}
+
+#[test]
+fn nodes_in_the_file_become_a_change_and_no_key_is_lost() {
+    let (nodes, dir) = (Redis::several(3), Dir::new());
+    let state = format!("state = \"{}\"\n", dir.file("state").display());
+    let text = |nodes: &[&Redis]| file(&state, nodes);
+    let mut circlet = Plan::default().config(text(&[&nodes[0], &nodes[1]])).wait_for(2).start();
+    let mut client = circlet.client();
+    (0..300).for_each(|number| client.expect(&format!("SET k{number} v{number}"), "+OK\r\n"));
+    let all_are_there = |circlet: &Circlet| {
+        let mut client = circlet.client();
+        for number in 0..300 {
+            let value = format!("v{number}");
+            client.expect(&format!("GET k{number}"), &format!("${}\r\n{value}\r\n", value.len()));
+        }
+    };
+    fs::write(circlet.dir().file("circlet.toml"), text(&[&nodes[0], &nodes[1], &nodes[2]])).unwrap();
+    let told = client.ask("CIRCLET RELOAD");
+    assert!(told.starts_with("*6\r\n$7\r\nchanged\r\n*0\r\n") && told.contains("change 1 begins"), "{told}");
+    wait_idle(&circlet);
+    all_are_there(&circlet);
+    assert!(nodes[2].client().value("DBSIZE").number() > 0);
+    // The file was followed: the same again is nothing new, also after a restart.
+    assert_eq!(
+        client.ask("CIRCLET RELOAD"),
+        "*6\r\n$7\r\nchanged\r\n*0\r\n$7\r\nrestart\r\n*0\r\n$5\r\nnodes\r\n*0\r\n"
+    );
+    circlet.restart();
+    wait_idle(&circlet);
+    all_are_there(&circlet);
+    // What differs at the start becomes a change, too.
+    fs::write(circlet.dir().file("circlet.toml"), text(&[&nodes[0], &nodes[1]])).unwrap();
+    circlet.restart();
+    until_true("the node to be empty", || nodes[2].client().value("DBSIZE").number() == 0);
+    wait_idle(&circlet);
+    all_are_there(&circlet);
+    let ring = circlet.client().ask("CIRCLET RING");
+    assert!(ring.contains(&nodes[1].address()) && !ring.contains(&nodes[2].address()), "{ring}");
+}
+
+#[test]
+fn nodes_that_cannot_be_followed_change_nothing_else_either() {
+    let nodes = Redis::several(2);
+    let circlet = Plan::default().config(file("", &[&nodes[0]])).wait_for(1).start();
+    let mut client = circlet.client();
+    let other = file("[session]\nmax_pending = 7\n", &[&nodes[0], &nodes[1]]);
+    fs::write(circlet.dir().file("circlet.toml"), other).unwrap();
+    let refused = client.ask("CIRCLET RELOAD");
+    assert!(refused.starts_with("-ERR") && refused.contains("--state DIR"), "{refused}");
+    client
+        .expect("CONFIG GET circlet.session.max_pending", "*2\r\n$27\r\ncirclet.session.max_pending\r\n$4\r\n1024\r\n");
+    fs::write(circlet.dir().file("circlet.toml"), "workers = 0\nlisten = 3\n").unwrap();
+    let refused = client.ask("CIRCLET RELOAD");
+    assert!(refused.contains("circlet.toml:1: workers is 0") && refused.contains(" | "), "{refused}");
 }

@@ -24,7 +24,7 @@ mod part;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -43,7 +43,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    control::{live::Live, now_ms},
+    control::{live::Live, now_ms, reload::Reload},
     traffic::{
         control::{Ask, Wanted},
         core::Message,
@@ -98,6 +98,10 @@ pub struct Driver {
     /// Something for the driver to look at.
     called: Notify,
     flushes: Mutex<VecDeque<Flush>>,
+    /// The rate of the next change, if the operator has set one.
+    rate: Mutex<Option<u64>>,
+    /// What reads the configuration again.
+    reload: OnceLock<Weak<Reload>>,
     abort: AtomicBool,
     resume: AtomicBool,
     /// A target has restarted: what workers know of brought keys is to be forgotten.
@@ -169,12 +173,20 @@ impl Driver {
             report: Mutex::new(report),
             called: Notify::new(),
             flushes: Mutex::default(),
+            rate: Mutex::default(),
+            reload: OnceLock::new(),
             abort: AtomicBool::new(false),
             resume: AtomicBool::new(false),
             restarted: AtomicBool::new(false),
             totals: Mutex::default(),
             begun: Mutex::new(Instant::now()),
         }
+    }
+
+    /// CIRCLET RELOAD is for `reload` from now on.
+    pub fn reload_by(&self, reload: Weak<Reload>) {
+        // The first one stays: there is one per process.
+        let _ = self.reload.set(reload);
     }
 
     /// Answers workers until the process ends.

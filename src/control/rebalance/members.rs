@@ -136,6 +136,14 @@ impl Members {
     /// # Errors
     /// The first wish that cannot be fulfilled, and the cure.
     pub fn after(&self, wishes: &[Wish]) -> Result<Self, Refused> {
+        self.after_with_ring(wishes).map(|(members, _)| members)
+    }
+
+    /// The same, with the ring that was made to see whether there is one: of a thousand nodes that takes a second.
+    ///
+    /// # Errors
+    /// As [`Members::after`].
+    pub fn after_with_ring(&self, wishes: &[Wish]) -> Result<(Self, Ring), Refused> {
         if wishes.is_empty() {
             return Err(Refused::Nothing);
         }
@@ -154,8 +162,8 @@ impl Members {
         if next.list.is_empty() {
             return Err(Refused::Last);
         }
-        next.ring()?;
-        Ok(next)
+        let ring = next.ring()?;
+        Ok((next, ring))
     }
 
     fn fulfil(&self, wish: &Wish, next: &mut Self) -> Result<(), Refused> {

@@ -11,7 +11,7 @@
 //! A configuration counts only where it differs from the one that was followed last ([`State::baseline`]): what commands
 //! have changed since is not undone by a restart.
 //!
-//! Passwords: a node that the configuration lists has its credentials there, and the file says so; those of other nodes
+//! Passwords: a node that the configuration lists has its credentials there, and the file only says so; those of other nodes
 //! stand in the file, which only its owner may read. Bounded by [`MAX_FILE`]. Io; [`begin`] is pure.
 
 mod error;

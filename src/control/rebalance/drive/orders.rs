@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{Arc, Weak, atomic::Ordering::SeqCst},
 };
 
 use bytes::Bytes;
@@ -29,9 +29,6 @@ use crate::{
 /// Changes that may wait.
 const MAX_QUEUED: usize = 100;
 
-/// Most keys of a pair that are moved in one part: the target needs about 100 bytes for each meanwhile.
-const PART_KEYS: u64 = 1_000_000;
-
 impl Driver {
     /// Carries out a command; the words behind CIRCLET. Gives the reply.
     pub(super) async fn order(&self, words: &[Bytes], resp3: bool) -> Vec<u8> {
@@ -49,12 +46,20 @@ impl Driver {
             ["rebalance", "rate", rate] => self.set_rate(rate).await,
             ["rebalance", "abort"] => self.abort(),
             ["rebalance", "verify"] => return self.verify(proto).await.unwrap_or_else(|why| error(&why)),
+            ["reload"] => return self.reload(proto).await.unwrap_or_else(|why| error(&why)),
             _ => Err("this is not understood; CIRCLET HELP shows what is".to_owned()),
         };
         match answer {
             Ok(text) => status(&text),
             Err(why) => error(&why),
         }
+    }
+
+    /// `CIRCLET RELOAD`; mistakes are told in one line.
+    async fn reload(&self, proto: Proto) -> Result<Vec<u8>, String> {
+        let reload = self.reload.get().and_then(Weak::upgrade).ok_or("Circlet is starting or stopping; try again")?;
+        let done = reload.reload().await;
+        done.map(|summary| summary.reply(proto)).map_err(|why| why.to_string().replace('\n', " | "))
     }
 
     /// `CIRCLET NODE …`
@@ -76,14 +81,7 @@ impl Driver {
     /// # Errors
     /// Why not, and the cure; nothing was changed.
     pub fn take(&self, wishes: Vec<Wish>) -> Result<String, String> {
-        if self.tools.store.is_none() {
-            return Err(
-                "a change of the nodes must outlive a restart, and there is no state directory; start Circlet with \
-                        --state DIR (or state = \"DIR\" in its file)"
-                    .to_owned(),
-            );
-        }
-        let next = self.afterwards().after(&wishes).map_err(|refused| refused.to_string())?;
+        let next = self.may_take(&wishes)?;
         let mut kept = self.kept();
         if kept.state.queue.len() >= MAX_QUEUED {
             return Err(format!("{MAX_QUEUED} changes wait already; try again when some are done"));
@@ -103,6 +101,18 @@ impl Driver {
         self.called.notify_one();
         let how = if waits { "waits for the one before it" } else { "begins" };
         Ok(format!("OK change {place} {how}; CIRCLET REBALANCE STATUS shows how far it is"))
+    }
+
+    /// The nodes after `wishes`, if they can be taken on.
+    fn may_take(&self, wishes: &[Wish]) -> Result<Members, String> {
+        if self.tools.store.is_none() {
+            return Err(
+                "a change of the nodes must outlive a restart, and there is no state directory; start Circlet with \
+                        --state DIR (or state = \"DIR\" in its file)"
+                    .to_owned(),
+            );
+        }
+        self.afterwards().after(wishes).map_err(|refused| refused.to_string())
     }
 
     /// The nodes once all that is under way or waits is done.
@@ -128,13 +138,29 @@ impl Driver {
         self.kept().members = members;
     }
 
+    /// Whether [`Driver::follow`] could take on what `config` wishes; changes nothing.
+    ///
+    /// # Errors
+    /// Why not, and the cure.
+    pub fn may_follow(&self, config: &Config) -> Result<(), String> {
+        let wishes = self.wished_by(config);
+        if wishes.is_empty() { Ok(()) } else { self.may_take(&wishes).map(drop) }
+    }
+
+    fn wished_by(&self, config: &Config) -> Vec<Wish> {
+        let (members, baseline) = (self.afterwards(), self.kept().state.baseline.clone());
+        super::super::members::wishes(&baseline, config, &members)
+    }
+
     /// What the configuration wishes of the nodes since the one that was followed last; taken on if it wishes anything.
     ///
     /// # Errors
     /// Why not, and the cure; nothing was changed.
     pub async fn follow(&self, config: &Config) -> Result<Option<String>, String> {
-        let (members, baseline) = (self.afterwards(), self.kept().state.baseline.clone());
-        let wishes = super::super::members::wishes(&baseline, config, &members);
+        let wishes = self.wished_by(config);
+        if let Some(store) = &self.tools.store {
+            store.follow(config);
+        }
         let taken = if wishes.is_empty() { None } else { Some(self.take(wishes)?) };
         self.save(|state| state.baseline = Listed::of(config)).await;
         Ok(taken)
@@ -143,8 +169,10 @@ impl Driver {
     /// Begins what waits; false: nothing does.
     pub(super) async fn begin_next(&self) -> bool {
         let Some(wishes) = self.kept().state.queue.first().cloned() else { return false };
+        let rate = self.set_out();
         match self.prepare(&wishes).await {
-            Ok(change) => {
+            Ok(mut change) => {
+                change.rate = rate;
                 self.save(|state| {
                     state.queue.remove(0);
                     state.next_id += 1;
@@ -169,6 +197,14 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// The next change is as fast as the options say, or as the operator has said of it already; gives that.
+    fn set_out(&self) -> Option<u64> {
+        let (pace, options) = (self.tools.mover.pace(), self.tools.live.see(|config| config.rebalance.clone()));
+        let said = held(&self.rate).take();
+        pace.set(said.unwrap_or(options.rate as u64), options.bytes_per_second as u64);
+        said
     }
 
     /// The change that `wishes` make of the nodes as they are.
@@ -263,7 +299,8 @@ impl Driver {
             }
         }
         let (keys, bytes) = self.tools.mover.pace().rate();
-        let pace = Pace { keys, bytes, part_keys: PART_KEYS };
+        let part_keys = self.tools.live.see(|config| config.rebalance.part_keys as u64);
+        let pace = Pace { keys, bytes, part_keys };
         Ok(Plan::of((before, &old), (after, &new), lost, &facts, pace))
     }
 
@@ -326,6 +363,9 @@ impl Driver {
             .map_err(|_| format!("'{rate}' is no rate; give keys per second, 0 for as fast as the nodes can"))?;
         let pace = self.tools.mover.pace();
         pace.set(keys, pace.rate().1);
+        if self.kept().state.change.is_none() {
+            *held(&self.rate) = Some(keys);
+        }
         self.save(|state| {
             if let Some(change) = &mut state.change {
                 change.rate = Some(keys);

@@ -67,6 +67,8 @@ struct KeptMember {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum KeptCredentials {
+    /// None so far; the configuration may give some to the node of this name.
+    None,
     /// Those that the configuration gives to the node of this name.
     Configured,
     Own {
@@ -186,7 +188,9 @@ pub(super) fn read(body: &str, configured: &Configured) -> Result<State, Why> {
 
 fn kept(member: &Member, configured: &Configured) -> KeptMember {
     let Credentials { username, password } = &member.credentials;
-    let credentials = if configured.get(&member.name) == Some(&member.credentials) {
+    let credentials = if member.credentials == Credentials::default() {
+        KeptCredentials::None
+    } else if configured.get(&member.name) == Some(&member.credentials) {
         KeptCredentials::Configured
     } else {
         KeptCredentials::Own { username: username.clone(), password: password.as_ref().map(|text| text.to_string()) }
@@ -205,6 +209,7 @@ fn member(kept: KeptMember, configured: &Configured) -> Result<Member, Why> {
         KeptCredentials::Own { username, password } => {
             Credentials { username, password: password.as_deref().map(Password::from) }
         }
+        KeptCredentials::None => configured.get(&kept.name).cloned().unwrap_or_default(),
         KeptCredentials::Configured => match configured.get(&kept.name) {
             Some(credentials) => credentials.clone(),
             None => return Err(Why::Credentials(kept.name)),

@@ -125,7 +125,13 @@ fn passwords_of_configured_nodes_stay_in_the_configuration() {
     config.nodes[0].password = Some("hush-new".into());
     let found = opened(&dir, &config).unwrap().unwrap();
     assert_eq!(found.members[0].credentials.password.as_deref(), Some("hush-new"));
-    // A node that the configuration lists no more: at a restart nobody knows its password; at a reload it is kept.
+    // Also one for a node that had none; and that one may be gone from there.
+    config.nodes[1].password = Some("hush-b".into());
+    let found = opened(&dir, &config).unwrap().unwrap();
+    assert_eq!(found.members[1].credentials.password.as_deref(), Some("hush-b"));
+    config.nodes.truncate(1);
+    assert_eq!(opened(&dir, &config).unwrap().unwrap().members[1].credentials, Credentials::default());
+    // A node with a password that the configuration lists no more: at a restart nobody knows its password; at a reload it is kept.
     let without = config_of(&["b=[::1]:2*0.3"], &["ring.points=64"]);
     let error = opened(&dir, &without).unwrap_err().to_string();
     assert!(error.contains("node a is still among the nodes") && error.contains("CIRCLET RELOAD"), "{error}");

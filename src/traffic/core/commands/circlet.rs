@@ -60,6 +60,8 @@ const HELP: &[&str] = &[
     "REBALANCE STATUS | PAUSE | RESUME | RATE <keys per second> | ABORT | VERIFY",
     "    How far a change is; let it wait, go on, be slower or faster (0: as fast as it goes), or take it back; count",
     "    the keys of all nodes, those that lie where they do not belong, and look at samples of those that moved.",
+    "RELOAD",
+    "    Read the configuration file again: what was changed, what needs a restart, what becomes of the nodes.",
     "RING",
     "    How keys are spread over the nodes, and the nodes with their shares.",
     "WHERE <key> [<key> ...]",
