@@ -200,6 +200,9 @@ fn a_change_goes_on_after_circlet_was_killed() {
     scene.client().ask("DEL key:0 key:1 key:2 key:3");
     scene.circlet.kill();
     scene.circlet.start_again();
+    // What was said of its pace was kept, too.
+    assert_eq!(scene.status("rate"), "300");
+    scene.client().expect("CIRCLET REBALANCE RATE 0", "+OK\r\n");
     scene.settle();
     assert_eq!(scene.nodes().len(), 3);
     let mut client = scene.client();

@@ -1,6 +1,6 @@
 //! `circlet man`: manual pages, made from the rows that `--help` is made from. Io.
 //!
-//! One page for Circlet and one per subcommand, as git has them: circlet(1), circlet-serve(1) and so on. Exit codes and
+//! One page for Circlet and one per subcommand, as git has them: circlet(1), circlet-serve(1), circlet-node-add(1) and so on. Exit codes and
 //! examples stand in them because they stand in the help.
 
 use std::{
@@ -73,13 +73,20 @@ struct Page {
 fn pages() -> Vec<Page> {
     let mut circlet = Cli::command().disable_help_subcommand(true);
     circlet.build();
-    let subcommands: Vec<Command> = circlet.get_subcommands().cloned().collect();
-    let names: Vec<String> = subcommands.iter().map(|command| format!("circlet-{}", command.get_name())).collect();
-    let mut pages = vec![page("circlet".to_owned(), circlet, &names)];
-    for (command, name) in subcommands.into_iter().zip(names) {
-        pages.push(page(name, command, &["circlet".to_owned()]));
-    }
+    let mut pages = Vec::new();
+    add_pages(&mut pages, "circlet", circlet, None);
     pages
+}
+
+/// Adds the page of `command`, which is called `name`, then those of its subcommands.
+fn add_pages(pages: &mut Vec<Page>, name: &str, command: Command, parent: Option<&str>) {
+    let subcommands: Vec<Command> = command.get_subcommands().filter(|one| one.get_name() != "help").cloned().collect();
+    let names: Vec<String> = subcommands.iter().map(|one| format!("{name}-{}", one.get_name())).collect();
+    let others: Vec<String> = parent.map(str::to_owned).into_iter().chain(names.iter().cloned()).collect();
+    pages.push(page(name.to_owned(), command.disable_help_subcommand(true), &others));
+    for (subcommand, its_name) in subcommands.into_iter().zip(names) {
+        add_pages(pages, &its_name, subcommand, Some(name));
+    }
 }
 
 /// The page of `command`, which names the pages `others`.
@@ -152,6 +159,12 @@ mod tests {
                 assert!(page.contains(&format!("--{flag}")), "{}: --{flag} in {page}", command.get_name());
             }
             assert!(page.contains(".SH \"SEE ALSO\"\ncirclet(1)"), "{page}");
+            for subcommand in command.get_subcommands() {
+                let name = format!("circlet-{}-{}", command.get_name(), subcommand.get_name());
+                assert!(page.contains(&format!("{name}(1)")), "{name} in {page}");
+                let flag = subcommand.get_arguments().filter_map(clap::Arg::get_long).last().unwrap();
+                assert!(text(&name).contains(&format!("--{flag}")), "{name}: --{flag}");
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The command line: flags in, exit code out.
 //!
 //! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own; `circlet check` and
-//! `circlet ring` look at a configuration and start nothing. Each subcommand is one file
+//! `circlet ring` look at a configuration and start nothing; `circlet node`, `plan`, `rebalance` and `reload` steer one that
+//! runs ([`operator`]). Each subcommand is one file
 //! that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
 
 mod bars;
@@ -11,6 +12,11 @@ mod dev;
 mod exit;
 mod lifecycle;
 mod man;
+mod node;
+mod operator;
+mod plan;
+mod rebalance;
+mod reload;
 mod remote;
 mod ring;
 mod serve;
@@ -40,6 +46,14 @@ enum Command {
     Ring(ring::Flags),
     /// Starts Redis nodes of its own and serves them: to try Circlet, and for development.
     Dev(dev::Flags),
+    /// Changes the nodes of a running Circlet: they join, leave, change weight or are replaced, and keys are moved.
+    Node(node::Flags),
+    /// Tells what a change of nodes would move, before it is made.
+    Plan(plan::Flags),
+    /// Shows how far a change of nodes is, and steers it.
+    Rebalance(rebalance::Flags),
+    /// Has a running Circlet read its configuration again.
+    Reload(reload::Flags),
     /// Prints what makes a shell complete Circlet's subcommands and flags.
     Completions(completions::Flags),
     /// Prints the manual page, or writes all of them into a directory.
@@ -115,6 +129,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command: Command::Check(flags) }) => check::run(flags),
         Ok(Cli { command: Command::Ring(flags) }) => ring::run(flags),
         Ok(Cli { command: Command::Dev(flags) }) => dev::run(flags),
+        Ok(Cli { command: Command::Node(flags) }) => node::run(flags),
+        Ok(Cli { command: Command::Plan(flags) }) => plan::run(&flags),
+        Ok(Cli { command: Command::Rebalance(flags) }) => rebalance::run(&flags),
+        Ok(Cli { command: Command::Reload(flags) }) => reload::run(&flags),
         Ok(Cli { command: Command::Completions(flags) }) => completions::run(&flags),
         Ok(Cli { command: Command::Man(flags) }) => man::run(flags),
         Err(error) => {
@@ -157,11 +175,16 @@ mod tests {
 
     #[test]
     fn every_flag_has_its_help() {
-        for command in Cli::command().get_subcommands() {
+        every_one_has_its_help(&Cli::command());
+    }
+
+    fn every_one_has_its_help(parent: &clap::Command) {
+        for command in parent.get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for flag in command.get_arguments() {
                 assert!(flag.get_help().is_some(), "{} {}", command.get_name(), flag.get_id());
             }
+            every_one_has_its_help(command);
         }
     }
 

@@ -30,13 +30,29 @@ const MAX_REPLY: usize = 64 << 20;
 const NO_REPLY: &str = "what it sends is no reply of a Circlet";
 
 /// A socket of either kind.
-trait Socket: Read + Write {}
-impl<T: Read + Write> Socket for T {}
+trait Socket: Read + Write {
+    /// Gives up an answer of which nothing has come for so long.
+    fn wait_for(&self, time: Duration) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn wait_for(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
+impl Socket for UnixStream {
+    fn wait_for(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
 
 /// An open connection.
 pub(super) struct Remote {
     address: String,
     socket: Box<dyn Socket>,
+    /// Time without a byte in which an answer must come.
+    patience: Duration,
 }
 
 impl Remote {
@@ -48,11 +64,17 @@ impl Remote {
             None => env::var("REDISCLI_AUTH").ok().filter(|password| !password.is_empty()),
         };
         let socket = open(&place).map_err(|error| format!("--at {address}: {error}; does a Circlet serve there?"))?;
-        let mut remote = Self { address: address.to_owned(), socket };
+        let mut remote = Self { address: address.to_owned(), socket, patience: ANSWER_TIME };
         if let Some(password) = password {
             remote.ask(&[b"AUTH", password.as_bytes()])?;
         }
         Ok(remote)
+    }
+
+    /// Answers may take so long from now on.
+    pub(super) fn wait_for(&mut self, time: Duration) -> Result<(), String> {
+        self.patience = time;
+        self.socket.wait_for(time).map_err(|error| format!("--at {}: {error}", self.address))
     }
 
     /// Sends a command and gives its reply; an error reply is an `Err`.
@@ -73,7 +95,7 @@ impl Remote {
         let mut reply = Vec::new();
         let mut chunk = vec![0; 64 << 10];
         loop {
-            let count = self.socket.read(&mut chunk).map_err(silent)?;
+            let count = self.socket.read(&mut chunk).map_err(|error| silent(error, self.patience))?;
             if count == 0 {
                 return Err(io::Error::other("it closed the connection"));
             }
@@ -96,7 +118,9 @@ impl Remote {
 fn cure(line: &str) -> &'static str {
     if line.starts_with("NOAUTH") {
         " (give --password-file, or set REDISCLI_AUTH)"
-    } else if line.starts_with("ERR unknown command") {
+    } else if line.starts_with("NOPERM") {
+        " (give --token-file with its admin_token, or ask from its own machine)"
+    } else if line.starts_with("ERR unknown command") || line.starts_with("ERR unknown subcommand") {
         " (a Redis, or an older Circlet, serves there)"
     } else {
         ""
@@ -138,10 +162,10 @@ fn open(place: &Address) -> io::Result<Box<dyn Socket>> {
 }
 
 /// A read that timed out, in words.
-fn silent(error: io::Error) -> io::Error {
+fn silent(error: io::Error, patience: Duration) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::other(format!("no answer within {} s", ANSWER_TIME.as_secs()))
+            io::Error::other(format!("no answer within {} s", patience.as_secs()))
         }
         _ => error,
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod node;
 mod packaging;
 mod reload;
 mod ring;

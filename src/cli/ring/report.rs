@@ -63,7 +63,7 @@ impl<'a> Report<'a> {
         for (from, to, part) in &plan.moves {
             text += &format!("  {from:from_width$} -> {to:to_width$}  {:>6.2} %\n", part * 100.0);
         }
-        text + "\nThey are not moved by this: under the new nodes they are missing until they are written again.\n"
+        text + "\nNothing is moved by this. circlet node moves them, in front of a Circlet that runs.\n"
     }
 
     /// For programs.
