@@ -168,7 +168,19 @@ impl Core {
         let db = self.client(key)?.db;
         let mut wanted = Vec::new();
         let fenced = self.look_at_places(request, row, db, &mut wanted);
+        if self.reads_what_moves(request, row) {
+            return Some(self.reject(key, row, &Refusal::Redis(SORTS)));
+        }
         self.pass_or_wait(key, row, fenced, wanted)
+    }
+
+    /// Whether a request reads keys that are on their way and whose names it makes up from patterns, so that nobody can bring
+    /// them: SORT with BY or GET.
+    fn reads_what_moves(&self, request: Request<'_>, row: &Row) -> bool {
+        let is_pattern = |arg: &[u8]| arg.eq_ignore_ascii_case(b"BY") || arg.eq_ignore_ascii_case(b"GET");
+        matches!(row.name.as_str(), "sort" | "sort_ro")
+            && (2..request.args.len()).any(|at| is_pattern(request.arg(at)))
+            && matches!(self.snapshot.topology.place(request.arg(1)), Place::Moving(..))
     }
 
     /// Looks where the keys of a request are: pushes those that are to be brought; true: one is fenced.
@@ -323,10 +335,10 @@ impl Core {
                     let topology = Arc::clone(&self.snapshot.topology);
                     let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
                     let text = Refusal::CrossSlot(&one, name(&one), &other, name(&other)).text();
-                    self.end_transaction(key);
-                    self.forget_watch(key);
-                    self.refuse(key, &Refusal::ExecAbort(&text));
-                    return Some(Taken::Yes);
+                    return Some(self.give_block_up(key, &text));
+                }
+                if self.reads_what_moves(request, row) {
+                    return Some(self.give_block_up(key, SORTS));
                 }
                 fenced |= self.look_at_places(request, row, db, &mut wanted);
             }
@@ -334,6 +346,14 @@ impl Core {
         }
         let exec = table.lookup(b"exec")?;
         self.pass_or_wait(key, exec, fenced, wanted)
+    }
+
+    /// EXEC runs nothing; why.
+    fn give_block_up(&mut self, key: ClientKey, why: &str) -> Taken {
+        self.end_transaction(key);
+        self.forget_watch(key);
+        self.refuse(key, &Refusal::ExecAbort(why));
+        Taken::Yes
     }
 
     /// Two keys that lie on different nodes now, one of `request` and one before it.
@@ -487,6 +507,10 @@ fn other_db(row: &Row, request: Request<'_>) -> Option<u32> {
         _ => None,
     }
 }
+
+/// SORT with patterns, while what they mean is on its way.
+const SORTS: &str = "TRYAGAIN SORT with BY or GET must wait until the keys of its hash tag have moved to their node; see \
+                     CIRCLET REBALANCE STATUS";
 
 /// SWAPDB would exchange what says which keys have moved.
 const SWAPS: &str = "TRYAGAIN SWAPDB must wait until keys have moved to their nodes; see CIRCLET REBALANCE STATUS";

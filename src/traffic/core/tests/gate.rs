@@ -387,6 +387,23 @@ fn clients_neither_write_circlets_own_keys_nor_see_them() {
 }
 
 #[test]
+fn sort_with_patterns_waits_for_the_end_where_its_tag_moves() {
+    let mut moving = Moving::new();
+    let (tag, _) = moving.moving(0);
+    let stays = moving.staying();
+    moving.publish(Some(Phase::Moving));
+    let client = moving.world.client();
+    let sort = |tag: &str| command(&["SORT", &format!("{{{tag}}}"), "BY", &format!("{{{tag}}}w_*")]);
+    moving.world.say(client, &sort(&tag));
+    assert!(moving.world.heard(client).starts_with("-TRYAGAIN SORT with BY or GET"));
+    moving.world.say(client, &sort(&stays));
+    assert_eq!(moving.world.asked(0), sort(&stays));
+    moving.world.node_says(0, "*0\r\n");
+    moving.world.say(client, &command(&["SORT", &format!("{{{tag}}}")]));
+    assert_eq!(moving.wanted().keys, [format!("{{{tag}}}")]);
+}
+
+#[test]
 fn a_flush_in_a_change_is_the_control_planes() {
     let mut moving = Moving::new();
     moving.publish(Some(Phase::Moving));
