@@ -38,7 +38,7 @@ use scene::Setup;
 
 use crate::support::seed;
 
-const SETUP: Setup = Setup { nodes: 3, relays: false, keeps: true, inside: None };
+const SETUP: Setup = Setup { nodes: 3, relays: false, keeps: true, timeout: "700ms", inside: None };
 
 const BALLAST: Ballast = Ballast { keys: 2_000, fields: 500 };
 
@@ -120,7 +120,7 @@ fn who_puts_back_what_was_overwritten_is_found_out() {
 /// Plays rounds without one of the rules; somebody must see what cannot be, or the checker is worth nothing.
 fn must_be_missed(test: &str, round: &Round<'_>) {
     let seed = seed::number(test);
-    let found = (0..8).find_map(|more| round.play(seed.wrapping_add(more)).broken.into_iter().next());
+    let found = (0..12).find_map(|more| round.play(seed.wrapping_add(more)).broken.into_iter().next());
     eprintln!("{}", found.expect("somebody sees what cannot be"));
 }
 
@@ -134,16 +134,18 @@ fn moves_without_tombstones_are_found_out() {
 
 #[test]
 fn moves_behind_late_writes_wait_for_them() {
-    let setup = Setup { relays: true, ..SETUP };
-    play("moves_behind_late_writes_wait_for_them", setup, 0, &[&changes::BehindLateWrites], 4);
+    let setup = Setup { relays: true, timeout: "20s", ..SETUP };
+    let outcome = play("moves_behind_late_writes_wait_for_them", setup, 0, &[&changes::BehindLateWrites], 4);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
 }
 
 #[test]
 fn moves_without_a_fence_are_found_out() {
     let safety = Safety { fence: false, ..Safety::default() };
-    let setup = Setup { inside: Some(safety), relays: true, ..SETUP };
+    let setup = Setup { inside: Some(safety), relays: true, timeout: "20s", ..SETUP };
+    // One change in each: a second one may stumble over what the first has left at a node, which Circlet reports.
     let nemeses: [&dyn Nemesis; 1] = [&changes::BehindLateWrites];
-    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 0, nemeses: &nemeses, strikes: 4 };
+    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 0, nemeses: &nemeses, strikes: 1 };
     must_be_missed("moves_without_a_fence_are_found_out", &round);
 }
 

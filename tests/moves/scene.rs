@@ -23,6 +23,8 @@ pub struct Setup {
     pub relays: bool,
     /// Whether nodes keep on disk what they have acknowledged.
     pub keeps: bool,
+    /// `pipe.request_timeout`: short, so that a node that hangs is noticed within a round.
+    pub timeout: &'static str,
     /// The rules of a Circlet inside this process; `None`: it is the binary.
     pub inside: Option<Safety>,
 }
@@ -31,8 +33,7 @@ pub struct Setup {
 /// syncing; that would matter only if the machine stopped. And it never waits for a sync to end.
 const KEEPS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "no", "--auto-aof-rewrite-percentage", "0"];
 
-/// A short time for requests, so that a node that hangs is noticed within a round.
-const SETTINGS: [&str; 3] = ["pipe.request_timeout=700ms", "pipe.connect_timeout=400ms", "pipe.backoff_max=200ms"];
+const SETTINGS: [&str; 2] = ["pipe.connect_timeout=400ms", "pipe.backoff_max=200ms"];
 
 /// A server, a node of now or of before.
 #[derive(Debug)]
@@ -96,14 +97,16 @@ impl Scene {
         let nodes: Vec<String> =
             seats.iter().map(|seat| format!("{}={}", seat.name, members[seat.member].address())).collect();
         let state = Dir::new();
+        let mut settings = SETTINGS.map(str::to_owned).to_vec();
+        settings.push(format!("pipe.request_timeout={}", setup.timeout));
         let front = match setup.inside {
             None => {
                 let plan = Plan::default().argument("--state").argument(state.path().to_str().unwrap()).wait_for(1);
-                let plan = SETTINGS.iter().fold(plan, |plan, setting| plan.set(setting));
+                let plan = settings.iter().fold(plan, |plan, setting| plan.set(setting));
                 Front::Binary(Box::new(nodes.into_iter().fold(plan, Plan::node).start()))
             }
             Some(safety) => {
-                let (port, settings) = (Port::lease(), SETTINGS.map(str::to_owned));
+                let port = Port::lease();
                 let listen = format!("127.0.0.1:{}", port.number());
                 let overrides = Inside::overrides(&listen, &nodes, &settings, state.path());
                 Front::Inside { _circlet: Inside::start(&overrides, safety), port }
