@@ -169,9 +169,9 @@ fn a_change_is_taken_back_in_the_middle_with_what_was_written_meanwhile() {
     let scene = Scene::new(3, 4);
     scene.fill();
     let before = [0, 1, 2].map(|server| scene.keys_on(server));
-    scene.client().expect("CIRCLET REBALANCE RATE 500", "+OK\r\n");
+    scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.change(&format!("CIRCLET NODE ADD n3 {}", scene.servers[3].address()));
-    until_true("some keys to have moved", || scene.status("keys-moved").parse::<u64>().unwrap() > 100);
+    until_true("some keys to have moved", || scene.status("keys-moved").parse::<u64>().unwrap() > 50);
     assert_eq!(scene.status("state"), "moving");
     let mut client = scene.client();
     // Some of these have moved, some have not; some are deleted, and must not come back.
@@ -194,7 +194,7 @@ fn a_change_is_taken_back_in_the_middle_with_what_was_written_meanwhile() {
 fn a_change_goes_on_after_circlet_was_killed() {
     let mut scene = Scene::new(2, 3);
     scene.fill();
-    scene.client().expect("CIRCLET REBALANCE RATE 300", "+OK\r\n");
+    scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.change(&format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address()));
     until_true("some keys to have moved", || scene.status("keys-moved").parse::<u64>().unwrap() > 50);
     scene.client().ask("DEL key:0 key:1 key:2 key:3");
@@ -218,7 +218,7 @@ fn a_change_goes_on_after_circlet_was_killed() {
 fn a_flush_in_the_middle_leaves_nothing_that_could_come_back() {
     let scene = Scene::new(2, 3);
     scene.fill();
-    scene.client().expect("CIRCLET REBALANCE RATE 300", "+OK\r\n");
+    scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.change(&format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address()));
     until_true("some keys to have moved", || scene.status("keys-moved").parse::<u64>().unwrap() > 50);
     let mut client = scene.client();

@@ -1,6 +1,9 @@
 //! Keys on the move: who waits, for what, and that a fence is quiet when it says so.
 
-use std::sync::Mutex;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Mutex,
+};
 
 use super::*;
 use crate::traffic::{
@@ -83,8 +86,12 @@ impl Moving {
     }
 
     fn brought(&mut self, ticket: u64, result: Result<(), String>) {
-        self.world.core.receive(Message::Brought { ticket, result });
+        self.tell_brought(ticket, result);
         self.acknowledged();
+    }
+
+    fn tell_brought(&mut self, ticket: u64, result: Result<(), String>) {
+        self.world.core.receive(Message::Brought { ticket, result });
     }
 
     /// A key that node 0 loses, and its new node; `n` tells several apart.
@@ -419,4 +426,174 @@ fn a_flush_in_a_change_is_the_control_planes() {
     assert_eq!(moving.world.heard(client), "+PONG\r\n");
     moving.world.say(client, &command(&["SWAPDB", "0", "1"]));
     assert!(moving.world.heard(client).starts_with("-TRYAGAIN SWAPDB"));
+}
+
+/// Clients, nodes and the control plane in random order, and what must hold in every one of them.
+struct Exploration {
+    moving: Moving,
+    rng: fastrand::Rng,
+    keys: Vec<(String, usize)>,
+    clients: Vec<ClientKey>,
+    /// Keys that each client has asked for and not heard of yet.
+    asked: Vec<VecDeque<String>>,
+    /// What each node has been sent and has not answered.
+    under_way: [VecDeque<String>; 3],
+    phase: Option<Phase>,
+    fence: Option<u64>,
+    tickets: Vec<Wanted>,
+    brought: BTreeSet<String>,
+}
+
+impl Exploration {
+    fn new(seed: u64) -> Self {
+        let mut moving = Moving::new();
+        let mut keys: Vec<(String, usize)> = (0..3).map(|n| moving.moving(n)).collect();
+        keys.push((moving.staying(), 0));
+        let clients: Vec<ClientKey> = (0..4).map(|_| moving.world.client()).collect();
+        let asked = vec![VecDeque::new(); clients.len()];
+        let rng = fastrand::Rng::with_seed(seed);
+        let (phase, fence, tickets, brought) = (None, None, Vec::new(), BTreeSet::new());
+        Self { moving, rng, keys, clients, asked, under_way: Default::default(), phase, fence, tickets, brought }
+    }
+
+    fn moves(&self, key: &str) -> bool {
+        self.keys[..3].iter().any(|(moving, _)| moving == key)
+    }
+
+    /// A client asks for a key; the value that it will get names it.
+    fn ask(&mut self) {
+        let (who, what) = (self.rng.usize(..self.clients.len()), self.rng.usize(..self.keys.len()));
+        let key = self.keys[what].0.clone();
+        let world = &mut self.moving.world;
+        if world.core.wants_input(self.clients[who]) {
+            world.say(self.clients[who], &command(&["INCR", &key]));
+            self.asked[who].push_back(key);
+        }
+    }
+
+    /// What nodes have been sent by now, and whether it was right to send it.
+    fn look(&mut self) {
+        for node in 0..3 {
+            let sent = self.moving.world.asked(node);
+            let words: Vec<&str> = sent.split("\r\n").collect();
+            for at in 0..words.len() {
+                let request = match words[at] {
+                    "INCR" => words[at + 2].to_owned(),
+                    "PING" => "PING".to_owned(),
+                    _ => continue,
+                };
+                if self.moves(&request) {
+                    match self.phase {
+                        None | Some(Phase::Prepare) => assert_eq!(node, 0, "{request} is still there"),
+                        Some(Phase::Fence) => panic!("{request} is fenced, and was sent to {node}"),
+                        Some(Phase::Moving) => {
+                            assert!(
+                                node != 0 && self.brought.contains(&request),
+                                "{request} was not brought to {node}"
+                            );
+                        }
+                    }
+                }
+                self.under_way[node].push_back(request);
+            }
+        }
+        for ask in self.moving.asked() {
+            let Ask::Bring(wanted) = ask else { panic!("{ask:?}") };
+            self.tickets.push(wanted);
+        }
+    }
+
+    fn answer(&mut self) {
+        let node = self.rng.usize(..3);
+        if let Some(request) = self.under_way[node].pop_front() {
+            let reply = if request == "PING" { "+PONG\r\n".to_owned() } else { format!("+{request}\r\n") };
+            self.moving.world.node_says(node, &reply);
+        }
+    }
+
+    fn bring(&mut self) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let wanted = self.tickets.swap_remove(self.rng.usize(..self.tickets.len()));
+        let keys = wanted.keys.iter().map(|key| String::from_utf8(key.to_vec()).unwrap());
+        self.brought.extend(keys);
+        self.moving.tell_brought(wanted.ticket, Ok(()));
+    }
+
+    /// The next phase, if the one before is acknowledged.
+    fn go_on(&mut self) {
+        if self.fence.is_some() {
+            return;
+        }
+        let next = match self.phase {
+            None => Phase::Prepare,
+            Some(Phase::Prepare) => Phase::Fence,
+            Some(Phase::Fence) => Phase::Moving,
+            // Once more: what was brought before is void, as after a flush.
+            Some(Phase::Moving) => Phase::Fence,
+        };
+        self.phase = Some(next);
+        if next != Phase::Moving {
+            self.brought.clear();
+        }
+        if next == Phase::Fence {
+            self.fence = Some(self.moving.world.core.snapshot.topology.epoch.0 + 1);
+        }
+        let epochs = self.moving.publish(Some(next));
+        self.acknowledged(&epochs);
+    }
+
+    fn acknowledged(&mut self, epochs: &[u64]) {
+        if self.fence.is_some_and(|fence| epochs.contains(&fence)) {
+            self.fence = None;
+            // At the node that loses them; what is under way at the new one is part of the move before.
+            let late: Vec<&String> = self.under_way[0].iter().filter(|request| self.moves(request)).collect();
+            assert!(late.is_empty(), "acknowledged while {late:?} are under way");
+        }
+    }
+
+    fn listen(&mut self) {
+        for (client, asked) in self.clients.iter().zip(&mut self.asked) {
+            for reply in self.moving.world.heard(*client).split_terminator("\r\n") {
+                assert_eq!(Some(reply.strip_prefix('+').unwrap()), asked.pop_front().as_deref(), "in order");
+            }
+        }
+    }
+
+    fn run(mut self) {
+        for _ in 0..400 {
+            match self.rng.u8(..10) {
+                0..4 => self.ask(),
+                4..8 => self.answer(),
+                8 => self.bring(),
+                _ => self.go_on(),
+            }
+            let epochs = self.moving.acknowledged();
+            self.look();
+            self.acknowledged(&epochs);
+            self.listen();
+        }
+        // Everybody is answered in the end.
+        for _ in 0..2_000 {
+            self.answer();
+            self.bring();
+            if self.phase == Some(Phase::Fence) {
+                self.go_on();
+            }
+            let epochs = self.moving.acknowledged();
+            self.look();
+            self.acknowledged(&epochs);
+            self.listen();
+        }
+        assert!(self.asked.iter().all(VecDeque::is_empty), "{:?}", self.asked);
+    }
+}
+
+#[test]
+fn no_order_of_events_lets_a_request_pass_a_fence_or_lose_its_reply() {
+    for seed in 0..300 {
+        let run = std::panic::catch_unwind(|| Exploration::new(seed).run());
+        assert!(run.is_ok(), "seed {seed}");
+    }
 }
