@@ -201,7 +201,7 @@ fn a_change_goes_on_after_circlet_was_killed() {
     scene.circlet.kill();
     scene.circlet.start_again();
     // What was said of its pace was kept, too.
-    assert_eq!(scene.status("rate"), "300");
+    assert_eq!(scene.status("rate"), "100");
     scene.client().expect("CIRCLET REBALANCE RATE 0", "+OK\r\n");
     scene.settle();
     assert_eq!(scene.nodes().len(), 3);
