@@ -10,6 +10,7 @@
 //!  mixup      nobody ever gets another client's reply
 //!  change     nodes join, leave, change weight, are replaced
 //!  followers  who listens, tracks or looks, while nodes join and leave
+//!  cache      the same without copies: a miss, and never an old value
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -22,6 +23,7 @@
 //! `tests/setup.sh` installs what they need. `SEED=n` repeats a test that uses random numbers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cache;
 mod change;
 mod clients;
 mod compat;

@@ -17,8 +17,8 @@ Examples:
   circlet plan --add cache-d=10.0.0.4:6379
   circlet plan --remove cache-a --weight cache-b=2 --json
 
-It knows how many keys the nodes have. circlet ring --plan tells the shares alone, also of
-a configuration that is not served.
+It knows how many keys the nodes have. circlet ring --plan tells the shares alone, also of a configuration that
+is not served.
 
 Exit codes: 0 told; 1 the running Circlet cannot be asked, or refuses; 2 wrong flags.";
 

@@ -13,8 +13,8 @@ Examples:
   circlet reload
   circlet reload --at unix:/run/circlet/circlet.sock --json
 
-It says what was changed, and what needs a restart. A wrong file changes nothing, and every
-mistake is told. SIGHUP does the same, and tells it in the log.
+It says what was changed, and what needs a restart. A wrong file changes nothing, and every mistake is told.
+SIGHUP does the same, and tells it in the log.
 
 Exit codes: 0 read; 1 the running Circlet cannot be asked, or its file is wrong; 2 wrong flags.";
 

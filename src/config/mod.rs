@@ -88,6 +88,8 @@ pub struct Config {
     pub hash_tag: Option<Tag>,
     /// How keys are moved when nodes come and go.
     pub rebalance: Rebalance,
+    /// Whether keys are kept or may be lost when nodes change.
+    pub profile: Profile,
     /// What is logged and how.
     pub log: Log,
     /// The Redis nodes; at least one, names and addresses unique.
@@ -128,6 +130,15 @@ impl Default for Rebalance {
     }
 }
 
+/// What the nodes are to whoever uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// They have the only copy: no key may be lost, and keys are moved when nodes change.
+    Store,
+    /// They have copies of what lies elsewhere: a key may be missing, but never be old. Nothing is moved.
+    Cache,
+}
+
 /// What is logged and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -164,6 +175,7 @@ impl Default for Config {
             key_hash: KeyHash::Fnv1a64,
             hash_tag: Some(Tag::BRACES),
             rebalance: Rebalance::default(),
+            profile: Profile::Store,
             log: Log { filter: "info".to_owned(), format: LogFormat::Human },
             nodes: Vec::new(),
             traffic: Settings { workers, ..Settings::default() },

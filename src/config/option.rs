@@ -9,7 +9,7 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, path::Path, path::PathBuf, time
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Distribution, LogFormat, address,
+    Config, Distribution, LogFormat, Profile, address,
     draft::{Draft, Raw},
     mistake::Place,
     secret, value,
@@ -57,6 +57,7 @@ enum Kind {
     /// `off`, `on` or a TCP address.
     Facade(fn(&mut Config) -> &mut Facade),
     PartialReads(fn(&mut Config) -> &mut PartialReads),
+    Profile(fn(&mut Config) -> &mut Profile),
     Distribution(fn(&mut Config) -> &mut Distribution),
     KeyHash(fn(&mut Config) -> &mut KeyHash),
     /// Two bytes; empty for none.
@@ -85,6 +86,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "admin_hosts", kind: Kind::Hosts(|c| &mut c.admin_hosts) },
     Row { key: "workers", kind: Kind::Threads(|c| &mut c.traffic.workers, 1..=1_024) },
     Row { key: "state", kind: Kind::Path(|c| &mut c.state) },
+    Row { key: "profile", kind: Kind::Profile(|c| &mut c.profile) },
     Row { key: "requirepass", kind: Kind::Secret(|c| &mut c.traffic.requirepass) },
     Row { key: "requirepass_file", kind: Kind::SecretFile(|c| &mut c.traffic.requirepass) },
     Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
@@ -315,6 +317,7 @@ impl Kind {
             Self::PartialReads(at) => {
                 *at(config) = choice(text, &[("error", PartialReads::Error), ("nil", PartialReads::Nil)])?;
             }
+            Self::Profile(at) => *at(config) = choice(text, &PROFILES)?,
             Self::Distribution(at) => *at(config) = choice(text, &DISTRIBUTIONS)?,
             Self::KeyHash(at) => *at(config) = choice(text, &KeyHash::NAMES)?,
             Self::HashTag(at) => *at(config) = value::hash_tag(string()?)?,
@@ -352,6 +355,7 @@ impl Kind {
                 PartialReads::Error => "error",
                 PartialReads::Nil => "nil",
             }),
+            Self::Profile(at) => quoted(name_of(*at(config), &PROFILES)),
             Self::Distribution(at) => quoted(name_of(*at(config), &DISTRIBUTIONS)),
             Self::KeyHash(at) => quoted(at(config).name()),
             Self::HashTag(at) => quoted(&value::show_hash_tag(*at(config))),
@@ -363,6 +367,9 @@ impl Kind {
         })
     }
 }
+
+/// What the nodes are.
+const PROFILES: [(&str, Profile); 2] = [("store", Profile::Store), ("cache", Profile::Cache)];
 
 /// The ways to spread keys.
 const DISTRIBUTIONS: [(&str, Distribution); 4] = [

@@ -95,6 +95,7 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("admin_hosts", "[\"A.example\", \"*\"]", "[\"a.example\", \"*\"]"),
         ("workers", "7", "7"),
         ("state", "/var/lib/circlet", "\"/var/lib/circlet\""),
+        ("profile", "cache", "\"cache\""),
         ("partial_reads", "nil", "\"nil\""),
         ("cluster_facade", "[::1]:7", "\"[::1]:7\""),
         ("drain_timeout", "0s", "\"0s\""),

@@ -170,6 +170,12 @@ impl Circlet {
         self.launch();
     }
 
+    /// The same while not all of its nodes are up.
+    pub fn start_again_with(&mut self, up: usize) {
+        self.plan.up = Some(up);
+        self.launch();
+    }
+
     /// The value of a metric, its labels as they are printed; `None` if there is none.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (status, text) = http::get(&self.admin(), "/metrics").expect("the admin address answers");

@@ -34,11 +34,11 @@ Examples:
   circlet node replace cache-b 10.0.0.12:6379 --node-password-file secret
   circlet node change --add d=127.0.0.1:7004*2 --remove a --weight b=2 --yes
 
-Keys are moved while clients go on; circlet rebalance shows and steers it. With --yes
-nobody is asked, as scripts need it.
+Keys are moved while clients go on; circlet rebalance shows and steers it. With --yes nobody is asked, as
+scripts need it.
 
-Exit codes: 0 taken on, or not wanted after all; 1 the running Circlet cannot be asked,
-or refuses; 2 wrong flags, or nobody is there to say yes.";
+Exit codes: 0 taken on, or not wanted after all; 1 the running Circlet cannot be asked, or refuses; 2 wrong
+flags, or nobody is there to say yes.";
 
 /// Flags of `circlet node`.
 #[derive(Args, Debug)]

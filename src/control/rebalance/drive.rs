@@ -15,8 +15,10 @@
 //!
 //! Requests are answered all the time. What only the operator can decide (a target that lost its memory, one that is full, a
 //! key that was there before) stops the pass; keys that were not brought yet are refused with the reason, nothing else is
-//! concerned. One change at a time; others wait in their order. Io.
+//! concerned. One change at a time; others wait in their order. In a cache nothing is copied, and the change is another one:
+//! `cache.rs`. Io.
 
+mod cache;
 mod flush;
 mod orders;
 mod part;
@@ -38,7 +40,7 @@ use super::{
     mover::{self, Event, MoveError, Mover, Opened},
     report::{Doing, Report},
     seats::{Course, Seats},
-    state::{Change, Phase as Saved, State, Store},
+    state::{Change, Phase as Saved, Purge, State, Store},
     totals::Totals,
 };
 use crate::{
@@ -242,7 +244,7 @@ impl Driver {
             if self.kept().state.change.is_some() {
                 self.carry_out().await;
             } else if !self.begin_next().await {
-                self.called.notified().await;
+                self.pay_idly().await;
             }
         }
     }

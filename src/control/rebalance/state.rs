@@ -73,6 +73,8 @@ pub struct Change {
     pub next: Vec<Member>,
     /// Nodes that are given up with their keys.
     pub lost: Vec<String>,
+    /// Whether keys are moved; else they are given up with their old places, as in a cache.
+    pub copies: bool,
     /// Parts in which keys are moved.
     pub parts: u32,
     /// Parts that are committed.

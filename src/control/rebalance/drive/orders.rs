@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Change, Driver, Kind, Listed, Member, Members, NodeId, Saved, Wish, held};
 use crate::{
-    config::Config,
+    config::{Config, Profile},
     control::{
         probe::{Conversation, field},
         rebalance::{
@@ -216,12 +216,14 @@ impl Driver {
             .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
             .collect();
         let plan = self.plan(&before, &after, &lost).await?;
+        let copies = self.tools.live.see(|config| config.profile == Profile::Store);
         let change = Change {
             id: self.kept().state.next_id,
             text: words::text(wishes),
             next: after.list().to_vec(),
             lost,
-            parts: u32::try_from(plan.parts).unwrap_or(u32::MAX).clamp(1, 1_000),
+            copies,
+            parts: if !copies { 1 } else { u32::try_from(plan.parts).unwrap_or(u32::MAX).clamp(1, 1_000) },
             done: Vec::new(),
             part: 0,
             phase: Saved::Prepare,
@@ -255,7 +257,7 @@ impl Driver {
             need.keys += pair.keys.unwrap_or(0);
             need.bytes += pair.bytes.unwrap_or(0);
         }
-        let ahead = mover::Plan { joining: course.joining().collect(), needs };
+        let ahead = mover::Plan { joining: course.joining().collect(), needs, copies: change.copies };
         let stage = super::part::first_stage(&course, change);
         self.tools.mover.preflight(stage, ahead).await.map_err(|error| error.to_string())
     }
@@ -301,7 +303,12 @@ impl Driver {
         let (keys, bytes) = self.tools.mover.pace().rate();
         let part_keys = self.tools.live.see(|config| config.rebalance.part_keys as u64);
         let pace = Pace { keys, bytes, part_keys };
-        Ok(Plan::of((before, &old), (after, &new), lost, &facts, pace))
+        let mut plan = Plan::of((before, &old), (after, &new), lost, &facts, pace);
+        if self.tools.live.see(|config| config.profile == Profile::Cache) {
+            let text = "profile is cache: nothing is copied; the keys that change their node are misses, at once";
+            plan.warnings.push(text.to_owned());
+        }
+        Ok(plan)
     }
 
     /// `CIRCLET REBALANCE VERIFY`: where keys are, and what became of those that were moved last.
@@ -383,7 +390,12 @@ impl Driver {
         if change.back {
             return Err("the change is being taken back already".to_owned());
         }
-        let over = super::part::is_over(change);
+        let (over, copies) = (super::part::is_over(change), change.copies);
+        if over && !copies {
+            return Err("the new nodes have the keys, and old copies are being deleted, which must not be left out in a cache; \
+                        a change that takes this one back may follow it"
+                .to_owned());
+        }
         drop(kept);
         self.abort.store(true, SeqCst);
         self.called.notify_one();

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{AGAIN, Change, Course, Doing, Driver, Kept, Kind, Member, NodeId, Opened, Saved, State};
+use super::{AGAIN, Change, Course, Doing, Driver, Kept, Kind, Member, NodeId, Opened, Purge, Saved, State};
 use crate::{
     control::rebalance::{
         mover::{self, Busy, Doomed, MoveError, Stage},
@@ -158,6 +158,7 @@ impl Driver {
                 continue;
             }
             match Leg::of(&change) {
+                Some(_) if !change.copies => self.hand_over(&heading).await,
                 Some(leg) => self.go(&heading, &course, leg).await,
                 // Aborted before anything had moved.
                 None => {
@@ -168,7 +169,7 @@ impl Driver {
         }
     }
 
-    fn change(&self) -> Option<Change> {
+    pub(super) fn change(&self) -> Option<Change> {
         self.kept().state.change.clone()
     }
 
@@ -236,7 +237,7 @@ impl Driver {
         self.publish_arrived(heading).await;
     }
 
-    async fn publish_arrived(&self, heading: &Course) {
+    pub(super) async fn publish_arrived(&self, heading: &Course) {
         let Some(change) = self.change() else { return };
         self.publish(|kept, epoch| {
             if !is_over(&change) {
@@ -346,7 +347,7 @@ impl Driver {
         true
     }
 
-    fn is_aborted(&self) -> bool {
+    pub(super) fn is_aborted(&self) -> bool {
         self.abort.load(Ordering::SeqCst)
     }
 
@@ -410,7 +411,7 @@ impl Driver {
     }
 
     /// Waits a moment, or until somebody calls.
-    async fn rest(&self, pause: std::time::Duration) {
+    pub(super) async fn rest(&self, pause: std::time::Duration) {
         // Either way it is looked again.
         let _ = tokio::time::timeout(pause, self.called.notified()).await;
     }
@@ -473,6 +474,9 @@ impl Driver {
     async fn settle(&self, heading: &Course, change: &Change) {
         let arrived = Leg { part: change.part, way: settled_way(change) };
         let stage = arrived.stage(heading, change, Busy::Stop);
+        if !change.copies && !change.back {
+            self.purge_after(heading, change).await;
+        }
         if !change.sets.is_empty() {
             while let Err(error) = self.tools.mover.close(Arc::clone(&stage)).await {
                 self.trouble(&error.to_string());
@@ -526,6 +530,7 @@ impl Driver {
                 let text = "the purge was given up: copies of keys that have moved are left at their old nodes";
                 self.note(Kind::Change, "", text);
                 tracing::warn!("{text}");
+                self.owe(heading.nodes(), &at).await;
                 return;
             }
             match ended {
@@ -547,6 +552,8 @@ impl Driver {
             if let Some(members) = members {
                 state.members = members;
             }
+            let stays = |purge: &Purge| state.members.iter().any(|member| member.address == purge.node.address);
+            state.purges.retain(stays);
         })
         .await;
         self.follow_members();
@@ -602,7 +609,7 @@ fn settled_way(change: &Change) -> Way {
     }
 }
 
-fn change_of(state: &mut State, change: impl FnOnce(&mut Change)) {
+pub(super) fn change_of(state: &mut State, change: impl FnOnce(&mut Change)) {
     if let Some(under_way) = &mut state.change {
         change(under_way);
     }

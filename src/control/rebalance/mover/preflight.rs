@@ -45,6 +45,8 @@ pub struct Plan {
     pub joining: BTreeSet<NodeId>,
     /// Estimates, by target.
     pub needs: BTreeMap<NodeId, Need>,
+    /// Whether keys are copied; else only who joins must be able to serve.
+    pub copies: bool,
 }
 
 /// Looks at everything; gives notes for the operator.
@@ -62,6 +64,9 @@ struct Preflight<'a> {
 
 impl Preflight<'_> {
     async fn whole(mut self, plan: &Plan) -> Result<Vec<String>, MoveError> {
+        if !plan.copies {
+            return self.joining(plan).await;
+        }
         for node in self.stage.sources().union(&self.stage.targets()) {
             self.role(*node).await?;
         }
@@ -77,6 +82,19 @@ impl Preflight<'_> {
         }
         for node in &plan.joining {
             self.functions(*node).await?;
+        }
+        Ok(self.notes)
+    }
+
+    /// Without copies, the others may even be down.
+    async fn joining(mut self, plan: &Plan) -> Result<Vec<String>, MoveError> {
+        for node in &plan.joining {
+            self.role(*node).await?;
+            self.empty(*node).await?;
+            if let Err(error) = self.functions(*node).await {
+                let name = self.name(*node);
+                self.notes.push(format!("node {name} has not got the functions of the others: {error}"));
+            }
         }
         Ok(self.notes)
     }

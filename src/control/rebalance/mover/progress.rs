@@ -59,7 +59,7 @@ impl Progress {
         held(&self.trouble).clone()
     }
 
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+    pub(in crate::control::rebalance) fn set_trouble(&self, trouble: Option<String>) {
         *held(&self.trouble) = trouble;
     }
 

@@ -84,6 +84,8 @@ struct KeptChange {
     text: String,
     next: Vec<KeptMember>,
     lost: Vec<String>,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    copies: bool,
     parts: u32,
     done: Vec<u32>,
     part: u32,
@@ -93,6 +95,15 @@ struct KeptChange {
     back: bool,
     paused: bool,
     rate: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
+fn is_yes(said: &bool) -> bool {
+    *said
 }
 
 #[derive(Serialize, Deserialize)]
@@ -242,6 +253,7 @@ fn kept_change(change: &Change, next: Vec<KeptMember>) -> KeptChange {
         text: change.text.clone(),
         next,
         lost: change.lost.clone(),
+        copies: change.copies,
         parts: change.parts,
         done: change.done.clone(),
         part: change.part,
@@ -265,6 +277,7 @@ fn change(kept: KeptChange, next: Vec<Member>) -> Change {
         text: kept.text,
         next,
         lost: kept.lost,
+        copies: kept.copies,
         parts: kept.parts,
         done: kept.done,
         part: kept.part,

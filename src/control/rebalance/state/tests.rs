@@ -52,6 +52,7 @@ fn full(config: &Config) -> State {
             text: "ADD d".into(),
             next: next.list().to_vec(),
             lost: vec!["z".into()],
+            copies: false,
             parts: 3,
             done: vec![0],
             part: 1,
