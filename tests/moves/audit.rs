@@ -34,7 +34,13 @@ pub fn nodes(scene: &Scene, expected: &Expected<'_>) {
     for member in &scene.members {
         let mut client = member.redis.client();
         for (db, key) in keys(&mut client) {
-            assert!(!key.starts_with("circlet:"), "{key} is left on {} in db {db}", member.label);
+            if key.starts_with("circlet:") {
+                // What a probe has left where it was cut off ends by itself.
+                client.expect(&format!("SELECT {db}"), "+OK\r\n");
+                let ends = client.value(&format!("PTTL {key}")).number() != -1;
+                assert!(ends, "{key} is left on {} in db {db}", member.label);
+                continue;
+            }
             found.entry((db, key)).or_default().push(&member.label);
         }
     }

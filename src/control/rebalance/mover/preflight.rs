@@ -194,6 +194,7 @@ impl Preflight<'_> {
             Ok(_) => {
                 lines.words(target, &["UNLINK", &key]).await?;
                 lines.words(target, &["SADD", &set, "!probe"]).await?;
+                lines.words(target, &["PEXPIRE", &set, PROBE_MS]).await?;
                 self.carry(source, target, &key, &set).await
             }
             // A full node is a reason to add one: it may still be read.
