@@ -218,6 +218,11 @@ fn a_node_that_is_down_owes_its_purge_and_pays_before_the_next_change() {
     scene.circlet.start_again_with(2);
     scene.change("CIRCLET NODE REMOVE n2");
     until_true("the debt to be told", || scene.status("last-error").contains("node n0 must delete keys"));
+    // Whoever flushes meanwhile is answered.
+    let mut client = scene.client();
+    client.expect("SELECT 5", "+OK\r\n");
+    let flushed = client.ask("FLUSHDB");
+    assert!(flushed.starts_with("-NODEDOWN node n0"), "{flushed}");
     scene.servers[0].start_again();
     scene.settle();
     scene.serves();

@@ -35,6 +35,7 @@ impl Driver {
             if self.is_aborted() {
                 return;
             }
+            self.flush_now().await;
             self.rest(AGAIN).await;
         }
         if self.is_aborted() {
