@@ -42,7 +42,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 /// Everything that is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// The highest epoch that may have been published.
+    /// The highest epoch that may have been published; 0: none.
     pub epoch: u64,
     /// Number of the next change; no number is used twice, since sets at the nodes are called by it.
     pub next_id: u64,
@@ -89,6 +89,8 @@ pub struct Change {
     pub sets: Vec<String>,
     /// Whether it was aborted: keys go back.
     pub back: bool,
+    /// Whether it was told to go back, which has not begun yet.
+    pub aborted: bool,
     /// Whether it was told to pause.
     pub paused: bool,
     /// Keys per second that were set for it alone.
@@ -122,7 +124,7 @@ impl State {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
-            epoch: 1,
+            epoch: 0,
             next_id: 1,
             scheme: config.scheme(),
             baseline: Listed::of(config),

@@ -230,6 +230,7 @@ impl Driver {
             nonce: String::new(),
             sets: Vec::new(),
             back: false,
+            aborted: false,
             paused: false,
             rate: None,
         };
@@ -383,8 +384,8 @@ impl Driver {
     }
 
     fn abort(&self) -> Result<String, String> {
-        let kept = self.kept();
-        let Some(change) = &kept.state.change else {
+        let mut kept = self.kept();
+        let Some(change) = &mut kept.state.change else {
             return Err("nothing is under way; CIRCLET REBALANCE STATUS shows how it stands".to_owned());
         };
         if change.back {
@@ -395,6 +396,12 @@ impl Driver {
             return Err("the new nodes have the keys, and old copies are being deleted, which must not be left out in a cache; \
                         a change that takes this one back may follow it"
                 .to_owned());
+        }
+        if !over {
+            // A restart must know of it as well.
+            change.aborted = true;
+            let saved = self.tools.store.as_ref().map_or(Ok(()), |store| store.save(&kept.state));
+            saved.map_err(|why| format!("nothing is aborted: {why}"))?;
         }
         drop(kept);
         self.abort.store(true, SeqCst);
@@ -413,6 +420,7 @@ impl Driver {
             if let Some(rate) = change.rate {
                 pace.set(rate, pace.rate().1);
             }
+            self.abort.store(change.aborted && !change.back, SeqCst);
             tracing::info!(change = change.id, what = %change.text, "a change is under way and goes on");
             drop(kept);
             held(&self.report).state = super::Doing::Moving;

@@ -195,7 +195,7 @@ impl Driver {
         tracing::warn!("change aborted: keys go back to where they were");
         let Some(before) = self.change() else { return };
         let moves = before.phase == Saved::Moving;
-        let back = Change { back: true, paused: false, ..before.clone() };
+        let back = Change { back: true, aborted: false, paused: false, ..before.clone() };
         self.tools.mover.pace().pause(false);
         if moves {
             // Nothing of the way forth may be under way when the way back begins.

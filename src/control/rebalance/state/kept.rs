@@ -93,6 +93,8 @@ struct KeptChange {
     nonce: String,
     sets: Vec<String>,
     back: bool,
+    #[serde(default)]
+    aborted: bool,
     paused: bool,
     rate: Option<u64>,
 }
@@ -266,6 +268,7 @@ fn kept_change(change: &Change, next: Vec<KeptMember>) -> KeptChange {
         nonce: change.nonce.clone(),
         sets: change.sets.clone(),
         back: change.back,
+        aborted: change.aborted,
         paused: change.paused,
         rate: change.rate,
     }
@@ -290,6 +293,7 @@ fn change(kept: KeptChange, next: Vec<Member>) -> Change {
         nonce: kept.nonce,
         sets: kept.sets,
         back: kept.back,
+        aborted: kept.aborted,
         paused: kept.paused,
         rate: kept.rate,
     }
