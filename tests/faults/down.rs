@@ -178,3 +178,14 @@ fn a_wrong_password_of_a_node_is_told() {
     let list = admin.value("CLIENT LIST").text();
     assert!(list.contains("user=circlet"), "{list}");
 }
+
+#[test]
+fn a_replica_is_told_as_not_up_for_writes_until_it_is_none() {
+    let servers = Redis::several(2);
+    let circlet = Plan::default().set("node_info=1s").node(format!("n0={}", servers[0].address())).start();
+    let (mut direct, mut client) = (servers[0].client(), circlet.client());
+    direct.expect(&format!("REPLICAOF 127.0.0.1 {}", servers[1].port()), "+OK\r\n");
+    until_true("it to be told", || client.ask("CIRCLET EVENTS").contains("it is a read-only replica"));
+    direct.expect("REPLICAOF NO ONE", "+OK\r\n");
+    until_true("its return to be told", || client.ask("CIRCLET EVENTS").contains("it is up for writes"));
+}

@@ -8,18 +8,19 @@
 //! ```
 //!
 //! The connection stays open, so that a node's end is seen at once and told by one log line, as is its return. Workers'
-//! own pipes do not depend on it: a node whose control connection is refused still serves. A node that will not say
+//! own pipes do not depend on it, nor on the detector's judgement of who is up for writes, which is told: a node whose control connection is refused still serves. A node that will not say
 //! something (an ACL, a renamed command) is served all the same; only that fact stays unknown. Bounded: one task and one
 //! connection per node, replies by [`conversation`]'s limits. Io.
 
 pub(in crate::control) mod backoff;
 pub(in crate::control) mod conversation;
+mod detector;
 mod known;
 
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -45,6 +46,7 @@ use crate::traffic::{
 use backoff::Backoff;
 pub(in crate::control) use conversation::Conversation;
 use conversation::Trouble;
+use detector::{Detector, Seen, Verdict};
 pub(in crate::control) use known::field;
 pub use known::{Known, Learned};
 
@@ -63,13 +65,16 @@ pub struct Board {
     journal: Arc<Journal>,
     /// How often the nodes are asked for their INFO; `None`: never.
     info_every: Option<Duration>,
+    /// What is thought of each node.
+    judged: Mutex<HashMap<NodeId, Detector>>,
+    begin: Instant,
 }
 
 impl Board {
     /// A board on `journal`, in which no node has answered yet.
     #[must_use]
     pub fn new(journal: Arc<Journal>, info_every: Option<Duration>) -> Self {
-        Self { journal, info_every }
+        Self { journal, info_every, judged: Mutex::default(), begin: Instant::now() }
     }
 
     /// Whether the node answers.
@@ -86,6 +91,30 @@ impl Board {
     /// It has left.
     fn clear(&self, id: NodeId) {
         *self.journal.census().entry(id) = Report::default();
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Its probe has seen this; whatever changes by it and is not plain from the connection is told.
+    fn see(&self, id: NodeId, node: &Node, seen: Seen) {
+        let now = self.begin.elapsed();
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = judged.entry(id).or_insert_with(|| Detector::new(now)).see(seen, now);
+        drop(judged);
+        let (kind, text) = match verdict {
+            None => return,
+            Some(Verdict::Up) => (chronicle::Kind::NodeUp, "it is up for writes".to_owned()),
+            Some(Verdict::Down(why, falls)) => {
+                let why = match why {
+                    Seen::Loading => "it is loading its data",
+                    Seen::Replica => "it is a read-only replica; give its primary's address, or REPLICAOF NO ONE",
+                    Seen::Good | Seen::Silence => "it does not answer",
+                };
+                let often = if falls > 1 { format!(" ({falls} times in short order)") } else { String::new() };
+                (chronicle::Kind::NodeDown, format!("it is not up for writes{often}: {why}"))
+            }
+        };
+        self.happened(kind, node, &text);
+        tracing::warn!(node = %node.name, address = %node.address, "node: {text}");
     }
 
     fn happened(&self, kind: chronicle::Kind, node: &Node, text: &str) {
@@ -183,6 +212,7 @@ async fn watch(
         }
         let why = trouble.to_string();
         board.set(id, false, &why);
+        board.see(id, &node, Seen::Silence);
         // One line per change, not per try.
         if told.as_ref() != Some(&why) {
             board.happened(chronicle::Kind::NodeDown, &node, &why);
@@ -225,7 +255,11 @@ impl Visit<'_> {
 
     /// Asks what the node says of itself, if that was long enough ago. One that will not say is asked again all the same.
     async fn ask_info(&self, conversation: &mut Conversation, asked: &mut Option<Instant>) -> Result<(), Trouble> {
-        let Some(every) = self.board.info_every else { return Ok(()) };
+        let Some(every) = self.board.info_every else {
+            // It answers; more is not to be asked.
+            self.board.see(self.id, self.node, Seen::Good);
+            return Ok(());
+        };
         if asked.is_some_and(|asked| asked.elapsed() + RECHECK / 2 < every) {
             return Ok(());
         }
@@ -240,6 +274,8 @@ impl Visit<'_> {
         report.answer_us = answer_us;
         if let Ok(info) = info {
             report.set_said(Said::read(&info, now_ms()));
+            drop(census);
+            self.board.see(self.id, self.node, fitness(&info));
         }
         Ok(())
     }
@@ -265,6 +301,16 @@ impl Visit<'_> {
         let _ = self.learned.send((self.id, Learned { version, databases, commands })).await;
         Ok(identity)
     }
+}
+
+/// What a node's INFO says of whether it takes writes.
+fn fitness(info: &str) -> Seen {
+    if known::field(info, "loading").is_some_and(|loading| loading == "1") {
+        return Seen::Loading;
+    }
+    let reads_only = known::field(info, "slave_read_only").is_some_and(|only| only == "1");
+    let is_replica = known::field(info, "role").is_some_and(|role| role == "slave");
+    if is_replica && reads_only { Seen::Replica } else { Seen::Good }
 }
 
 /// By what a node is recognised; `None` where it would not say.

@@ -1,0 +1,220 @@
+//! Whether a node is up for writes, judged from what its probe has seen, without haste and without flapping.
+//!
+//! ```text
+//!            no answer                 MISSES of them within WINDOW
+//!   ┌─ Up ─────────────► Suspect ─────────────────────────────────► Down
+//!   │   ▲  GOOD in a row    │                                        ▲ │
+//!   │   └───────────────────┘          it says so itself             │ │ GOOD in a row, and the
+//!   └─────────────────── (loading, a replica) ───────────────────────┘ │ pause is over
+//!       ▲                                                              │
+//!       └──────────────────────────────────────────────────────────────┘
+//! ```
+//! One lost answer is no verdict. A node that was judged down is up again only after several good answers, and not before a
+//! pause that doubles each time that it falls again soon ([`CALM`]), up to [`LONGEST`]. What a node says of itself needs no
+//! second witness. Bounded: a few numbers. Pure: time comes in.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+/// So many times without an answer …
+const MISSES: usize = 3;
+/// … within this time are a verdict.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Good answers in a row that clear a node.
+const GOOD: u32 = 2;
+/// How long a node stays down at least, the first time.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Longest such pause.
+const LONGEST: Duration = Duration::from_secs(120);
+/// A node that has been up for so long begins with a clean sheet.
+const CALM: Duration = Duration::from_secs(300);
+
+/// What a probe has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It answers, and can be written to.
+    Good,
+    /// Nothing.
+    Silence,
+    /// It loads its data and refuses everything.
+    Loading,
+    /// It takes no writes.
+    Replica,
+}
+
+/// What is thought of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Up,
+    Suspect,
+    Down,
+}
+
+/// A judgement that has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is up for writes.
+    Up,
+    /// It is not, because of this; it has fallen so many times in short order.
+    Down(Seen, u32),
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Detector {
+    standing: Standing,
+    /// When it was last judged.
+    since: Duration,
+    /// When there was no answer, the newest last; at most [`MISSES`].
+    misses: Vec<Duration>,
+    good: u32,
+    falls: u32,
+}
+
+impl Detector {
+    /// A node of which nothing bad is known.
+    pub(super) fn new(now: Duration) -> Self {
+        Self { standing: Standing::Up, since: now, misses: Vec::new(), good: 0, falls: 0 }
+    }
+
+    /// Takes in what was seen; what changes by it.
+    pub(super) fn see(&mut self, seen: Seen, now: Duration) -> Option<Verdict> {
+        let verdict = match seen {
+            Seen::Good => self.answered(now),
+            Seen::Silence => self.missed(now),
+            Seen::Loading | Seen::Replica => self.fall(seen, now),
+        };
+        self.check();
+        verdict
+    }
+
+    fn answered(&mut self, now: Duration) -> Option<Verdict> {
+        self.good = (self.good + 1).min(GOOD);
+        if self.good < GOOD {
+            return None;
+        }
+        self.misses.clear();
+        match self.standing {
+            Standing::Up => None,
+            Standing::Suspect => {
+                self.standing = Standing::Up;
+                None
+            }
+            Standing::Down if now.saturating_sub(self.since) < self.pause() => None,
+            Standing::Down => {
+                (self.standing, self.since) = (Standing::Up, now);
+                Some(Verdict::Up)
+            }
+        }
+    }
+
+    fn missed(&mut self, now: Duration) -> Option<Verdict> {
+        self.good = 0;
+        if self.standing == Standing::Down {
+            return None;
+        }
+        self.standing = Standing::Suspect;
+        self.misses.retain(|at| now.saturating_sub(*at) < WINDOW);
+        self.misses.push(now);
+        if self.misses.len() < MISSES { None } else { self.fall(Seen::Silence, now) }
+    }
+
+    fn fall(&mut self, why: Seen, now: Duration) -> Option<Verdict> {
+        self.good = 0;
+        self.misses.clear();
+        if self.standing == Standing::Down {
+            return None;
+        }
+        // `since` is when it came up last.
+        self.falls = if now.saturating_sub(self.since) < CALM { self.falls.saturating_add(1) } else { 1 };
+        (self.standing, self.since) = (Standing::Down, now);
+        Some(Verdict::Down(why, self.falls))
+    }
+
+    /// How long it stays down at least.
+    fn pause(&self) -> Duration {
+        PAUSE.saturating_mul(1 << self.falls.saturating_sub(1).min(16)).min(LONGEST)
+    }
+
+    fn check(&self) {
+        debug_assert!(self.misses.len() < MISSES && self.good <= GOOD);
+        debug_assert!(self.standing == Standing::Suspect || self.misses.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Seen; 4] = [Seen::Good, Seen::Silence, Seen::Loading, Seen::Replica];
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Every history of eight answers, at three paces.
+    #[test]
+    fn every_verdict_has_its_reasons_whatever_is_seen() {
+        for step in [1, 7, 40] {
+            for history in 0..4_usize.pow(8) {
+                let seen: Vec<Seen> = (0..8).map(|index| KINDS[history / 4_usize.pow(index) % 4]).collect();
+                let (mut detector, mut up, mut fell) = (Detector::new(at(0)), true, at(0));
+                for (index, one) in seen.iter().enumerate() {
+                    let now = at((index as u64 + 1) * step);
+                    let before = &seen[..=index];
+                    match detector.see(*one, now) {
+                        None => {}
+                        Some(Verdict::Down(why, falls)) => {
+                            assert!(up && why == *one && falls >= 1, "{seen:?}");
+                            if why == Seen::Silence {
+                                let silent = before.iter().filter(|seen| **seen == Seen::Silence).count();
+                                assert!(silent >= MISSES && step * (MISSES as u64 - 1) < WINDOW.as_secs(), "{seen:?}");
+                            }
+                            (up, fell) = (false, now);
+                        }
+                        Some(Verdict::Up) => {
+                            assert!(!up && now - fell >= PAUSE, "{seen:?}");
+                            assert!(
+                                before.iter().rev().take(GOOD as usize).all(|seen| *seen == Seen::Good),
+                                "{seen:?}"
+                            );
+                            up = true;
+                        }
+                    }
+                    assert_eq!(up, detector.standing != Standing::Down);
+                    // Who says himself that he cannot be written to is never up.
+                    assert!(!up || !matches!(one, Seen::Loading | Seen::Replica), "{seen:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_lost_answer_is_no_verdict_and_old_ones_are_forgotten() {
+        let mut detector = Detector::new(at(0));
+        for round in 0..100 {
+            assert_eq!(detector.see(Seen::Silence, at(round * 20)), None);
+        }
+        assert_eq!(detector.see(Seen::Silence, at(1_981)), Some(Verdict::Down(Seen::Silence, 1)));
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_trusted_later_each_time_and_calm_forgives() {
+        let (mut detector, mut now, mut pauses) = (Detector::new(at(0)), 0, Vec::new());
+        for fall in 1..=10 {
+            now += 1;
+            assert_eq!(detector.see(Seen::Loading, at(now)), Some(Verdict::Down(Seen::Loading, fall)));
+            let fell = now;
+            loop {
+                now += 1;
+                if detector.see(Seen::Good, at(now)) == Some(Verdict::Up) {
+                    break;
+                }
+            }
+            pauses.push(now - fell);
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 120, 120, 120, 120]);
+        assert_eq!(detector.see(Seen::Replica, at(now + 300)), Some(Verdict::Down(Seen::Replica, 1)));
+    }
+}
