@@ -20,8 +20,13 @@ impl Rig {
     }
 }
 
+/// Keys are to be copied, of nodes that have some.
+fn copying() -> Plan {
+    Plan { copies: true, ..Plan::default() }
+}
+
 fn joining() -> Plan {
-    Plan { joining: BTreeSet::from([B]), ..Plan::default() }
+    Plan { joining: BTreeSet::from([B]), ..copying() }
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn a_joining_node_must_be_empty() {
     b.expect("MSET circlet:own 1 left 1", "+OK\r\n");
     let message = rig.unfit(joining());
     assert!(message.contains("'left' in db 4") && message.contains("FLUSHALL"), "{message}");
-    assert_eq!(rig.preflight(Plan::default()), Ok(Vec::new()));
+    assert_eq!(rig.preflight(copying()), Ok(Vec::new()));
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn a_node_without_room_is_told_with_a_cure_and_one_that_evicts_is_noted() {
     let rig = Rig::new();
     let mut b = rig.b.client();
     b.expect("CONFIG SET maxmemory 100mb", "+OK\r\n");
-    let plan = |bytes| Plan { needs: BTreeMap::from([(B, Need { keys: 1_000, bytes })]), ..Plan::default() };
+    let plan = |bytes| Plan { needs: BTreeMap::from([(B, Need { keys: 1_000, bytes })]), ..copying() };
     assert_eq!(rig.preflight(plan(1 << 20)), Ok(Vec::new()));
     let message = rig.unfit(plan(200 << 20));
     assert!(message.contains("raise maxmemory"), "{message}");
@@ -73,18 +78,18 @@ fn a_node_without_room_is_told_with_a_cure_and_one_that_evicts_is_noted() {
 fn a_replica_a_missing_db_and_a_forbidden_command_are_no_good() {
     let rig = Rig::new();
     rig.b.client().expect("REPLICAOF 127.0.0.1 1", "+OK\r\n");
-    let message = rig.unfit(Plan::default());
+    let message = rig.unfit(copying());
     assert!(message.contains("node b is a replica"), "{message}");
 
     let rig = Rig::of(Redis::start(), Redis::with(&["--databases", "2"]), settings());
     let mut a = rig.a.client();
     a.expect("SELECT 3", "+OK\r\n");
     a.expect("SET k 1", "+OK\r\n");
-    let message = rig.unfit(Plan::default());
+    let message = rig.unfit(copying());
     assert!(message.contains("`databases 4`"), "{message}");
 
     let rig = Rig::of(Redis::start(), Redis::with(&["--rename-command", "RESTORE", ""]), settings());
-    let error = rig.preflight(Plan::default()).unwrap_err();
+    let error = rig.preflight(copying()).unwrap_err();
     assert!(matches!(&error, MoveError::Refused { node: B, .. }), "{error}");
 }
 
@@ -92,7 +97,7 @@ fn a_replica_a_missing_db_and_a_forbidden_command_are_no_good() {
 fn a_full_source_is_fit_all_the_same() {
     let rig = Rig::new();
     rig.a.client().expect("CONFIG SET maxmemory 1", "+OK\r\n");
-    let notes = rig.preflight(Plan::default()).unwrap();
+    let notes = rig.preflight(copying()).unwrap();
     assert!(notes[0].contains("out of memory"), "{notes:?}");
 }
 
@@ -102,7 +107,7 @@ fn counts_and_samples_tell_what_is_where() {
     let mut a = rig.a.client();
     a.expect("MSET k 1 l 1 m 1 n 1 stay:1 1", "+OK\r\n");
     a.expect("SADD set a b c", ":3\r\n");
-    assert_eq!(rig.preflight(Plan::default()), Ok(Vec::new()));
+    assert_eq!(rig.preflight(copying()), Ok(Vec::new()));
     rig.open();
     rig.pass().unwrap();
     rig.close(rig.forward());
