@@ -173,15 +173,15 @@ impl Driver {
         match self.prepare(&wishes).await {
             Ok(mut change) => {
                 change.rate = rate;
+                // Said to the one before it, too late. From the next line on what is said is said to this one.
+                self.abort.store(false, SeqCst);
+                self.resume.store(false, SeqCst);
                 self.save(|state| {
                     state.queue.remove(0);
                     state.next_id += 1;
                     state.change = Some(change);
                 })
                 .await;
-                // Said to the one before it, too late.
-                self.abort.store(false, SeqCst);
-                self.resume.store(false, SeqCst);
                 let mut kept = self.kept();
                 (kept.keys, kept.bytes, kept.purged) = (0, 0, 0);
             }
