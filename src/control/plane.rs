@@ -188,8 +188,7 @@ fn begin(pool: &Pool) -> Result<(Option<Store>, Start), StartError> {
         }
         None => (None, None),
     };
-    let begin = state::begin(found, config).map_err(refused)?;
-    let start = Start::of(begin.state, begin.members).map_err(StartError::Ring)?;
+    let start = Start::of(state::begin(found, config).map_err(refused)?).map_err(StartError::Ring)?;
     if let Some(store) = &store {
         // Before anything is published.
         store.save(&start.state).map_err(refused)?;

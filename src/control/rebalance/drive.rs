@@ -20,6 +20,8 @@
 
 mod cache;
 mod flush;
+mod leg;
+mod open;
 mod orders;
 mod part;
 
@@ -118,11 +120,8 @@ pub struct Driver {
 struct Kept {
     state: State,
     seats: Seats,
-    members: Members,
-    /// Counted in parts that are over.
-    keys: u64,
-    bytes: u64,
-    purged: u64,
+    /// What was moved before this change, or before the last one.
+    before: Totals,
 }
 
 /// What a pool begins with: its state, and the topology that belongs to it.
@@ -130,8 +129,6 @@ struct Kept {
 pub struct Start {
     /// The state.
     pub state: State,
-    /// The nodes by it.
-    pub members: Members,
     seats: Seats,
     /// The first topology.
     pub topology: Arc<Topology>,
@@ -142,7 +139,7 @@ impl Start {
     ///
     /// # Errors
     /// Its nodes make no ring; why.
-    pub fn of(mut state: State, members: Members) -> Result<Self, String> {
+    pub fn of(mut state: State) -> Result<Self, String> {
         let mut seats = Seats::default();
         // Whatever was published before the end is older.
         state.epoch += 1;
@@ -150,15 +147,15 @@ impl Start {
         let topology = match &state.change {
             None => seats.topology(&state.members, &state.scheme, epoch),
             Some(change) => seats.course(&state.members, &change.next, &state.scheme).and_then(|course| {
-                if part::is_over(change) {
+                if leg::is_over(change) {
                     let members = if change.back { &state.members } else { &change.next };
                     return seats.topology(members, &state.scheme, epoch);
                 }
-                Ok(part::topology(&course, change, epoch))
+                Ok(leg::topology(&course, change, epoch))
             }),
         };
         let topology = topology.map_err(|error| error.to_string())?;
-        Ok(Self { state, members, seats, topology: Arc::new(topology) })
+        Ok(Self { state, seats, topology: Arc::new(topology) })
     }
 }
 
@@ -166,12 +163,12 @@ impl Driver {
     /// A driver that begins with `start`; its first topology is published already.
     #[must_use]
     pub fn new(tools: Tools, start: Start) -> Self {
-        let Start { state, members, seats, topology } = start;
+        let Start { state, seats, topology } = start;
         let report = Report { epoch: topology.epoch.0, ..Report::default() };
         Self {
             tools,
             epoch: AtomicU64::new(topology.epoch.0),
-            kept: Mutex::new(Kept { state, seats, members, keys: 0, bytes: 0, purged: 0 }),
+            kept: Mutex::new(Kept { state, seats, before: Totals::default() }),
             report: Mutex::new(report),
             called: Notify::new(),
             flushes: Mutex::default(),
@@ -198,7 +195,7 @@ impl Driver {
                 Ask::Bring(wanted) => {
                     let driver = Arc::clone(&self);
                     tokio::spawn(async move {
-                        let result = driver.bring(&wanted).await.map_err(|error| part::line(&error));
+                        let result = driver.bring(&wanted).await.map_err(|error| error.line());
                         driver.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
                     });
                 }
@@ -265,17 +262,19 @@ impl Driver {
     /// How far the change is.
     #[must_use]
     pub fn report(&self) -> Report {
-        let (progress, pace) = (self.tools.mover.progress(), self.tools.mover.pace());
+        let (progress, totals) = (self.tools.mover.progress(), self.totals());
         let kept = self.kept();
         let mut report = held(&self.report).clone();
         report.epoch = self.epoch.load(SeqCst);
-        report.rate = pace.rate().0;
+        report.rate = self.tools.mover.pace().rate().0;
         report.queued = kept.state.queue.len() as u64;
         if report.state == Doing::Idle && (report.queued > 0 || kept.state.change.is_some()) {
             // It was taken on just now.
             report.state = Doing::Fence;
         }
-        report.keys_purged = kept.purged + progress.purged.load(SeqCst);
+        report.keys_moved = totals.keys.saturating_sub(kept.before.keys);
+        report.bytes_moved = totals.bytes.saturating_sub(kept.before.bytes);
+        report.keys_purged = totals.purged.saturating_sub(kept.before.purged);
         if let Some(change) = &kept.state.change {
             report.change = change.id;
             report.what.clone_from(&change.text);
@@ -283,7 +282,6 @@ impl Driver {
             report.part = change.part + 1;
             report.parts = change.parts;
             let (keys, bytes) = (progress.keys.load(SeqCst), progress.bytes.load(SeqCst));
-            (report.keys_moved, report.bytes_moved) = (kept.keys + keys, kept.bytes + bytes);
             report.keys_left = progress.left();
             report.bytes_left = bytes.checked_div(keys).unwrap_or(0) * report.keys_left;
             let seconds = held(&self.begun).elapsed().as_secs_f64();
@@ -293,8 +291,6 @@ impl Driver {
             if change.paused && report.state == Doing::Moving {
                 report.state = Doing::Paused;
             }
-        } else {
-            (report.keys_moved, report.bytes_moved, report.seconds_left) = (kept.keys, kept.bytes, 0);
         }
         if let Some(trouble) = progress.trouble() {
             report.last_error = trouble;
@@ -359,6 +355,16 @@ impl Driver {
             }
             tokio::time::sleep(AGAIN * 5).await;
         }
+    }
+
+    /// Keeps what `look` makes of the change that is under way, as [`Driver::save`] does.
+    async fn save_change(&self, look: impl FnOnce(&mut Change)) {
+        self.save(|state| {
+            if let Some(change) = &mut state.change {
+                look(change);
+            }
+        })
+        .await;
     }
 
     /// Publishes what `topology` makes of the next epoch; returns when every worker has acknowledged it.

@@ -2,7 +2,7 @@
 //! directory.
 //!
 //! ```text
-//!  start:  ring.json? ─► Store::open ─► State ─► begin ─► members, and what the configuration wishes of them
+//!  start:  ring.json? ─► Store::open ─► State ─► begin ─► what the configuration wishes of its nodes
 //!  later:  driver ─► Store::save ─► ring.json.new ─ write ─ fsync ─ rename ─ fsync of the directory ─► then publish
 //! ```
 //! Whoever reads the file at any moment finds the old state or the new one, whole. It says which format it has and holds the
@@ -102,8 +102,6 @@ pub struct Change {
 pub enum Phase {
     /// The nodes are looked at; nothing has changed hands.
     Prepare,
-    /// The gates are closed, or closing.
-    Fence,
     /// The targets serve; keys are moved.
     Moving,
     /// Everything is moved; what is left at the sources is owed to a [`Purge`].
@@ -120,6 +118,29 @@ pub struct Purge {
 }
 
 impl State {
+    /// The nodes that own the keys, under the rules of `config`; while a change is under way, those of before it.
+    #[must_use]
+    pub fn present(&self, config: &Config) -> Members {
+        Members::with(self.members.clone(), config)
+    }
+
+    /// The nodes once all that is under way or waits is done.
+    #[must_use]
+    pub fn afterwards(&self, config: &Config) -> Members {
+        let next = match &self.change {
+            Some(change) if !change.back => Members::with(change.next.clone(), config),
+            _ => self.present(config),
+        };
+        // What can no longer be fulfilled is told when its turn comes.
+        self.queue.iter().fold(next, |next, wishes| next.after(wishes).unwrap_or(next))
+    }
+
+    /// What `config` wishes, behind what is under way; once that is taken on, it is the [`State::baseline`].
+    #[must_use]
+    pub fn wished_by(&self, config: &Config) -> Vec<Wish> {
+        members::wishes(&self.baseline, config, &self.afterwards(config))
+    }
+
     /// The first state of a pool.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -158,23 +179,11 @@ impl State {
     }
 }
 
-/// A state, and what is to be done with it.
-#[derive(Debug)]
-pub struct Begin {
-    /// The state; where there was none, it is yet to be saved.
-    pub state: State,
-    /// Its nodes.
-    pub members: Members,
-    /// What the configuration wishes, behind what is under way; once that is taken on, the configuration is the
-    /// [`State::baseline`].
-    pub wishes: Vec<Wish>,
-}
-
-/// What a Circlet begins with that `found` a state, or none.
+/// What a Circlet begins with that `found` a state, or none; where there was none, it is yet to be saved.
 ///
 /// # Errors
 /// State and configuration do not go together.
-pub fn begin(found: Option<State>, config: &Config) -> Result<Begin, StateError> {
+pub fn begin(found: Option<State>, config: &Config) -> Result<State, StateError> {
     let state = match found {
         None => State::new(config),
         Some(state) if state.scheme != config.scheme() => {
@@ -184,22 +193,8 @@ pub fn begin(found: Option<State>, config: &Config) -> Result<Begin, StateError>
         Some(state) if state.scheme == Scheme::Random => State { epoch: state.epoch + 1, ..State::new(config) },
         Some(state) => state,
     };
-    let members = Members::with(state.members.clone(), config);
-    members.ring().map_err(|error| StateError::Ring(error.to_string()))?;
-    let then = afterwards(&state, config);
-    let wishes = members::wishes(&state.baseline, config, &then);
-    Ok(Begin { state, members, wishes })
-}
-
-/// The nodes once all that is under way or waits is done.
-fn afterwards(state: &State, config: &Config) -> Members {
-    let next = match &state.change {
-        Some(change) if !change.back => &change.next,
-        _ => &state.members,
-    };
-    let next = Members::with(next.clone(), config);
-    // What can no longer be fulfilled is told when its turn comes.
-    state.queue.iter().fold(next, |next, wishes| next.after(wishes).unwrap_or(next))
+    state.present(config).ring().map_err(|error| StateError::Ring(error.to_string()))?;
+    Ok(state)
 }
 
 /// The file of one pool. Whoever has it holds the lock of the state directory.

@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use super::{AGAIN, Change, Course, Doing, Driver, Kind, Member, NodeId, Purge, Saved, held, part};
+use super::{AGAIN, Change, Course, Doing, Driver, Kind, Member, NodeId, Purge, Saved, held};
 use crate::{
     config::Profile,
     control::{probe::Conversation, rebalance::mover::Doomed},
@@ -43,11 +43,9 @@ impl Driver {
         }
         self.doing(Doing::Fence);
         let Some(before) = self.change() else { return };
-        self.save(|state| {
-            part::change_of(state, |change| {
-                change.done = (0..change.parts).collect();
-                change.phase = Saved::Committed;
-            });
+        self.save_change(|change| {
+            change.done = (0..change.parts).collect();
+            change.phase = Saved::Committed;
         })
         .await;
         let begin = Instant::now();

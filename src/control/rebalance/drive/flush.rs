@@ -5,7 +5,7 @@
 
 use redis_protocol::resp2::{decode, types::OwnedFrame};
 
-use super::{Ask, Course, Driver, held, part::Leg};
+use super::{Ask, Course, Driver, held, leg::Leg};
 use crate::{
     control::probe::Conversation,
     traffic::{core::Message, refusal::Refusal, resp::encode, route::Node},

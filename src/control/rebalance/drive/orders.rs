@@ -8,13 +8,16 @@ use std::{
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Change, Driver, Kind, Listed, Member, Members, NodeId, Saved, Wish, held};
+use super::{
+    Change, Driver, Kind, Listed, Member, Members, NodeId, Saved, Wish, held,
+    leg::{Leg, is_over},
+};
 use crate::{
     config::{Config, Profile},
     control::{
         probe::{Conversation, field},
         rebalance::{
-            mover::{self, Need, OwnerOf},
+            mover::{self, Busy, Need, OwnerOf},
             plan::{Facts, Pace, Plan},
             totals::Result as Ended,
             words,
@@ -118,24 +121,7 @@ impl Driver {
     /// The nodes once all that is under way or waits is done.
     fn afterwards(&self) -> Members {
         let kept = self.kept();
-        let next = match &kept.state.change {
-            Some(change) if !change.back => &change.next,
-            _ => &kept.state.members,
-        };
-        let next = self.members_of(next.clone());
-        // What can no longer be fulfilled is told when its turn comes.
-        kept.state.queue.iter().fold(next, |next, wishes| next.after(wishes).unwrap_or(next))
-    }
-
-    fn members_of(&self, list: Vec<Member>) -> Members {
-        self.tools.live.see(|config| Members::with(list, config))
-    }
-
-    /// The members are those of the state.
-    pub(super) fn follow_members(&self) {
-        let list = self.kept().state.members.clone();
-        let members = self.members_of(list);
-        self.kept().members = members;
+        self.tools.live.see(|config| kept.state.afterwards(config))
     }
 
     /// Whether [`Driver::follow`] could take on what `config` wishes; changes nothing.
@@ -143,13 +129,8 @@ impl Driver {
     /// # Errors
     /// Why not, and the cure.
     pub fn may_follow(&self, config: &Config) -> Result<(), String> {
-        let wishes = self.wished_by(config);
+        let wishes = self.kept().state.wished_by(config);
         if wishes.is_empty() { Ok(()) } else { self.may_take(&wishes).map(drop) }
-    }
-
-    fn wished_by(&self, config: &Config) -> Vec<Wish> {
-        let (members, baseline) = (self.afterwards(), self.kept().state.baseline.clone());
-        super::super::members::wishes(&baseline, config, &members)
     }
 
     /// What the configuration wishes of the nodes since the one that was followed last; taken on if it wishes anything.
@@ -157,7 +138,7 @@ impl Driver {
     /// # Errors
     /// Why not, and the cure; nothing was changed.
     pub async fn follow(&self, config: &Config) -> Result<Option<String>, String> {
-        let wishes = self.wished_by(config);
+        let wishes = self.kept().state.wished_by(config);
         if let Some(store) = &self.tools.store {
             store.follow(config);
         }
@@ -176,14 +157,13 @@ impl Driver {
                 // Said to the one before it, too late. From the next line on what is said is said to this one.
                 self.abort.store(false, SeqCst);
                 self.resume.store(false, SeqCst);
+                self.kept().before = self.totals();
                 self.save(|state| {
                     state.queue.remove(0);
                     state.next_id += 1;
                     state.change = Some(change);
                 })
                 .await;
-                let mut kept = self.kept();
-                (kept.keys, kept.bytes, kept.purged) = (0, 0, 0);
             }
             Err(why) => {
                 let text = format!("{} cannot be done: {why}", words::text(&wishes));
@@ -209,12 +189,12 @@ impl Driver {
 
     /// The change that `wishes` make of the nodes as they are.
     async fn prepare(&self, wishes: &[Wish]) -> Result<Change, String> {
-        let before = self.kept().members.clone();
+        let before = {
+            let kept = self.kept();
+            self.tools.live.see(|config| kept.state.present(config))
+        };
         let after = before.after(wishes).map_err(|refused| refused.to_string())?;
-        let lost: Vec<String> = wishes
-            .iter()
-            .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
-            .collect();
+        let lost = lost_by(wishes);
         let plan = self.plan(&before, &after, &lost).await?;
         let copies = self.tools.live.see(|config| config.profile == Profile::Store);
         let change = Change {
@@ -259,7 +239,7 @@ impl Driver {
             need.bytes += pair.bytes.unwrap_or(0);
         }
         let ahead = mover::Plan { joining: course.joining().collect(), needs, copies: change.copies };
-        let stage = super::part::first_stage(&course, change);
+        let stage = Leg::first().stage(&course, change, Busy::Stop);
         self.tools.mover.preflight(stage, ahead).await.map_err(|error| error.to_string())
     }
 
@@ -268,10 +248,7 @@ impl Driver {
         let wishes = words::read(rest)?;
         let before = self.afterwards();
         let after = before.after(&wishes).map_err(|refused| refused.to_string())?;
-        let lost: Vec<String> = wishes
-            .iter()
-            .filter_map(|wish| if let Wish::Forget(name) = wish { Some(name.clone()) } else { None })
-            .collect();
+        let lost = lost_by(&wishes);
         Ok(self.plan(&before, &after, &lost).await?.reply(proto))
     }
 
@@ -352,12 +329,7 @@ impl Driver {
         if !paused {
             self.resume.store(true, SeqCst);
         }
-        self.save(|state| {
-            if let Some(change) = &mut state.change {
-                change.paused = paused;
-            }
-        })
-        .await;
+        self.save_change(|change| change.paused = paused).await;
         self.called.notify_one();
         let text = if paused { "paused: keys move only when they are asked for" } else { "resumed" };
         self.note(Kind::Change, "", text);
@@ -374,12 +346,7 @@ impl Driver {
         if self.kept().state.change.is_none() {
             *held(&self.rate) = Some(keys);
         }
-        self.save(|state| {
-            if let Some(change) = &mut state.change {
-                change.rate = Some(keys);
-            }
-        })
-        .await;
+        self.save_change(|change| change.rate = Some(keys)).await;
         Ok("OK".to_owned())
     }
 
@@ -391,7 +358,7 @@ impl Driver {
         if change.back {
             return Err("the change is being taken back already".to_owned());
         }
-        let (over, copies) = (super::part::is_over(change), change.copies);
+        let (over, copies) = (is_over(change), change.copies);
         if over && !copies {
             return Err("the new nodes have the keys, and old copies are being deleted, which must not be left out in a cache; \
                         a change that takes this one back may follow it"
@@ -426,6 +393,12 @@ impl Driver {
             held(&self.report).state = super::Doing::Moving;
         }
     }
+}
+
+/// The nodes that are given up.
+fn lost_by(wishes: &[Wish]) -> Vec<String> {
+    let lost = wishes.iter().filter(|wish| matches!(wish, Wish::Forget(_)));
+    lost.map(|wish| wish.name().to_owned()).collect()
 }
 
 fn node_of(member: &Member) -> Node {

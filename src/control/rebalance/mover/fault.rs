@@ -65,6 +65,17 @@ impl MoveError {
         matches!(self, Self::Down { .. })
     }
 
+    /// What a client is told whose key cannot be brought: the error line, without `-`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match self {
+            Self::Down { .. } => format!("NODEDOWN {self}"),
+            Self::Refused { line, .. } => line.clone(),
+            Self::Conflict { .. } => format!("CONFLICT {self}"),
+            Self::Lost { .. } | Self::Unfit(_) | Self::NotOpen | Self::Stopped => format!("TRYAGAIN {self}"),
+        }
+    }
+
     /// What an error line of `node` means.
     pub(super) fn of_line(node: NodeId, name: &str, line: &str) -> Self {
         let name = name.to_owned();

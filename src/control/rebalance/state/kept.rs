@@ -112,7 +112,6 @@ fn is_yes(said: &bool) -> bool {
 #[serde(rename_all = "lowercase")]
 enum KeptPhase {
     Prepare,
-    Fence,
     Moving,
     Committed,
 }
@@ -261,7 +260,6 @@ fn kept_change(change: &Change, next: Vec<KeptMember>) -> KeptChange {
         part: change.part,
         phase: match change.phase {
             Phase::Prepare => KeptPhase::Prepare,
-            Phase::Fence => KeptPhase::Fence,
             Phase::Moving => KeptPhase::Moving,
             Phase::Committed => KeptPhase::Committed,
         },
@@ -286,7 +284,6 @@ fn change(kept: KeptChange, next: Vec<Member>) -> Change {
         part: kept.part,
         phase: match kept.phase {
             KeptPhase::Prepare => Phase::Prepare,
-            KeptPhase::Fence => Phase::Fence,
             KeptPhase::Moving => Phase::Moving,
             KeptPhase::Committed => Phase::Committed,
         },

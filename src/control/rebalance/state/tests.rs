@@ -222,9 +222,9 @@ fn a_newer_file_is_refused_and_stays_as_it_is() {
 
 #[test]
 fn without_a_state_the_configuration_begins() {
-    let begin = begin(None, &config()).unwrap();
-    assert_eq!((begin.state.epoch, begin.state.next_id, begin.wishes.len()), (0, 1, 0));
-    assert_eq!(begin.members, Members::of(&config()));
+    let state = begin(None, &config()).unwrap();
+    assert_eq!((state.epoch, state.next_id, state.wished_by(&config()).len()), (0, 1, 0));
+    assert_eq!(state.present(&config()), Members::of(&config()));
 }
 
 #[test]
@@ -233,11 +233,11 @@ fn the_state_holds_until_the_configuration_changes() {
     let commanded = Members::of(&config).after(&wishes("ADD d h:4 AND REMOVE b")).unwrap();
     let state = State { epoch: 9, members: commanded.list().to_vec(), ..State::new(&config) };
     let same = begin(Some(state.clone()), &config).unwrap();
-    assert_eq!((same.members.list(), same.wishes.len(), same.state.epoch), (commanded.list(), 0, 9));
+    assert_eq!((same.present(&config).list(), same.wished_by(&config).len(), same.epoch), (commanded.list(), 0, 9));
     let other = config_of(&["a=h:1", "b=[::1]:2*0.3", "e=h:5"], &["ring.points=64"]);
     let begun = begin(Some(state), &other).unwrap();
-    assert_eq!(super::super::words::text(&begun.wishes), "ADD e h:5");
-    assert_eq!(begun.members.list(), commanded.list());
+    assert_eq!(super::super::words::text(&begun.wished_by(&other)), "ADD e h:5");
+    assert_eq!(begun.present(&other).list(), commanded.list());
 }
 
 #[test]
@@ -246,10 +246,10 @@ fn what_is_under_way_is_not_wished_again() {
     let mut state = full(&config);
     // As if the configuration had followed the change and the queue already.
     let followed = config_of(&["d=unix:/run/d", "e=h:5"], &["ring.points=64"]);
-    assert_eq!(begin(Some(state.clone()), &followed).unwrap().wishes, []);
+    assert_eq!(begin(Some(state.clone()), &followed).unwrap().wished_by(&followed), []);
     state.queue.clear();
     state.change.as_mut().unwrap().back = true;
-    let text = super::super::words::text(&begin(Some(state), &followed).unwrap().wishes);
+    let text = super::super::words::text(&begin(Some(state), &followed).unwrap().wished_by(&followed));
     assert_eq!(text, "ADD d unix:/run/d AND ADD e h:5 AND REMOVE a AND REMOVE b");
 }
 
@@ -263,10 +263,11 @@ fn nodes_that_are_started_at_other_ports_are_the_same_nodes() {
     let now = config_of(&["a=h:3", "b=h:12", "c=h:13"], &["ring.points=64"]);
     state.relocate(&now);
     let begun = begin(Some(state), &now).unwrap();
-    assert_eq!(begun.wishes, []);
-    let shown: Vec<String> = begun.members.list().iter().map(|one| format!("{}={}", one.name, one.address)).collect();
+    assert_eq!(begun.wished_by(&now), []);
+    let members = begun.present(&now);
+    let shown: Vec<String> = members.list().iter().map(|one| format!("{}={}", one.name, one.address)).collect();
     assert_eq!(shown, ["a=h:3", "b=h:9", "c=h:13", "d=h:4"]);
-    assert_eq!(begun.state.purges[0].node.address.to_string(), "h:12");
+    assert_eq!(begun.purges[0].node.address.to_string(), "h:12");
 }
 
 #[test]
@@ -286,6 +287,7 @@ fn another_way_to_spread_keys_is_refused_with_the_cure() {
         assert!(error.contains(told) && error.contains("put section [ring] back"), "{error}");
     }
     let random = |nodes: &[&str]| config_of(nodes, &["ring.distribution=random"]);
-    let begun = begin(Some(State::new(&random(&["a=h:1"]))), &random(&["a=h:1", "b=h:2"])).unwrap();
-    assert_eq!((begun.wishes.len(), begun.state.epoch, begun.members.list().len()), (0, 1, 2));
+    let now = random(&["a=h:1", "b=h:2"]);
+    let begun = begin(Some(State::new(&random(&["a=h:1"]))), &now).unwrap();
+    assert_eq!((begun.wished_by(&now).len(), begun.epoch, begun.present(&now).list().len()), (0, 1, 2));
 }
