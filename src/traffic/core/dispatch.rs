@@ -11,10 +11,10 @@ use super::{
 use crate::traffic::{
     client::{ClientKey, Modes},
     command::{KeysError, Patterns, Row},
-    pipe::{Entry, Owner, Pipe, PipeId, State},
+    pipe::{Entry, Pipe, PipeId, State},
     refusal::Refusal,
     resp::{Proto, encode},
-    route::{NodeId, is_own},
+    route::{NodeId, Topology, is_own},
 };
 
 /// Why a request cannot be put into a node's pipe.
@@ -106,8 +106,7 @@ impl Core {
 
     pub(super) fn refuse_crossslot(&mut self, client: ClientKey, key: &[u8], other: &[u8]) {
         let topology = std::sync::Arc::clone(&self.snapshot.topology);
-        let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
-        self.refuse(client, &Refusal::CrossSlot(key, name(key), other, name(other)));
+        self.refuse(client, &apart(&topology, key, other));
     }
 
     /// A command that any live node may answer: the first one that is up, so that answers do not change needlessly.
@@ -151,18 +150,7 @@ impl Core {
         }
         let Some(client) = self.client_mut(key) else { return };
         let seq = client.open_slot();
-        let entry = Entry {
-            index: key.index,
-            generation: key.generation,
-            seq,
-            sent_us: self.stamp(),
-            replay: 0,
-            row: row.id,
-            owner: Owner::Client,
-            reads: row.is_read(),
-            retried: tracks,
-            waits: false,
-        };
+        let entry = Entry { retried: tracks, ..Entry::asked(key, seq, row, self.stamp()) };
         self.put(pipe, entry, request);
     }
 
@@ -276,6 +264,12 @@ impl Core {
         pipe.used_us = now_us;
         self.todo.push(Todo::Connect(id, pipe.attempt));
     }
+}
+
+/// Two keys lie on different nodes.
+pub(super) fn apart<'a>(topology: &'a Topology, key: &'a [u8], other: &'a [u8]) -> Refusal<'a> {
+    let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
+    Refusal::CrossSlot(key, name(key), other, name(other))
 }
 
 /// A key among these (argument indices) that is Circlet's own, if the command may write it.

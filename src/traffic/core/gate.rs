@@ -29,6 +29,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::{
     Core, Todo,
+    dispatch::apart,
     observe::Watch,
     request::{Request, Taken},
 };
@@ -332,9 +333,7 @@ impl Core {
                     db = std::str::from_utf8(request.arg(1)).ok().and_then(|text| text.parse().ok()).unwrap_or(db);
                 }
                 if let Some((one, other)) = self.is_apart(request, row, &mut home) {
-                    let topology = Arc::clone(&self.snapshot.topology);
-                    let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
-                    let text = Refusal::CrossSlot(&one, name(&one), &other, name(&other)).text();
+                    let text = apart(&self.snapshot.topology, &one, &other).text();
                     return Some(self.give_block_up(key, &text));
                 }
                 if self.reads_what_moves(request, row) {

@@ -19,7 +19,7 @@ use crate::traffic::{
     pipe::{Holder, Pipe, PipeId, State},
     refusal::Refusal,
     resp::Proto,
-    route::NodeId,
+    route::{Node, NodeId},
 };
 
 /// The leased connections of one worker.
@@ -42,6 +42,17 @@ pub(super) enum NoLease {
     WorkerLimit(usize),
     /// This session has as many as it may.
     SessionLimit(usize),
+}
+
+impl NoLease {
+    /// What its client is told, whose command is called `name`.
+    pub(super) fn refusal<'a>(&'a self, name: &'a str, node: &'a Node) -> Refusal<'a> {
+        match self {
+            Self::Down(why) => Refusal::NodeDown(node, why),
+            Self::WorkerLimit(limit) => Refusal::LeaseLimit(name, "pipe.max_leased", *limit),
+            Self::SessionLimit(limit) => Refusal::LeaseLimit(name, "session.max_leases", *limit),
+        }
+    }
 }
 
 impl Core {
@@ -247,11 +258,8 @@ impl Core {
 
     /// Tells a client that it gets no connection of its own.
     pub(super) fn refuse_lease(&mut self, key: ClientKey, node: NodeId, name: &str, why: &NoLease) {
-        match why {
-            NoLease::Down(why) => self.refuse_down(key, node, why),
-            NoLease::WorkerLimit(limit) => self.refuse(key, &Refusal::LeaseLimit(name, "pipe.max_leased", *limit)),
-            NoLease::SessionLimit(limit) => self.refuse(key, &Refusal::LeaseLimit(name, "session.max_leases", *limit)),
-        }
+        let topology = std::sync::Arc::clone(&self.snapshot.topology);
+        self.refuse(key, &why.refusal(name, topology.node(node)));
     }
 
     /// Number of open leased connections, idle ones included.

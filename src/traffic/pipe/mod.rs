@@ -27,6 +27,7 @@ pub use replay::Replay;
 
 use super::{
     client::ClientKey,
+    command::Row,
     observe::{keys::Large, tally::NO_ROW},
     outbox::Outbox,
     resp::{Proto, reply::ReplyScanner},
@@ -128,6 +129,24 @@ impl Entry {
             owner: Owner::Nobody,
             reads: false,
             retried: true,
+            waits: false,
+        }
+    }
+
+    /// A session's request, whose reply is for its slot `seq`.
+    #[must_use]
+    #[inline]
+    pub fn asked(key: ClientKey, seq: u32, row: &Row, sent_us: u32) -> Self {
+        Self {
+            index: key.index,
+            generation: key.generation,
+            seq,
+            sent_us,
+            replay: 0,
+            row: row.id,
+            owner: Owner::Client,
+            reads: row.is_read(),
+            retried: false,
             waits: false,
         }
     }

@@ -78,16 +78,7 @@ impl Core {
         let sent_us = self.now_us as u32;
         let Some(client) = self.client_mut(key) else { return Taken::Yes };
         let seq = client.open_slot();
-        let entry = Entry {
-            index: key.index,
-            generation: key.generation,
-            seq,
-            row: row.id,
-            owner: Owner::Client,
-            reads: row.is_read(),
-            waits: true,
-            ..Entry::unwanted(sent_us)
-        };
+        let entry = Entry { retried: true, waits: true, ..Entry::asked(key, seq, row, sent_us) };
         self.caching_first(key, id);
         self.put(id, entry, request);
         self.pipes[id.index()].ends = true;

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use crate::traffic::{
     client::{Blocked, ClientKey, Reply},
     command::{Found, Row},
-    core::{Core, lease::NoLease, request::Request},
+    core::{Core, dispatch::apart, request::Request},
     pipe::{Entry, Owner, PipeId},
-    refusal::Refusal,
     resp::{Scan, encode, request::Scanner},
     route::Place,
 };
@@ -152,26 +151,11 @@ impl Core {
             Ok(Some(node)) => node,
             Ok(None) => return Ok(()),
             Err((one, other)) => {
-                let (one, other) = (request.arg(one as usize), request.arg(other as usize));
-                let name = |key: &[u8]| topology.node(topology.owner(key)).name.as_str();
-                return Err(Refusal::CrossSlot(one, name(one), other, name(other)).line());
+                return Err(apart(&topology, request.arg(one as usize), request.arg(other as usize)).line());
             }
         };
-        let id = self.lease(key, node).map_err(|why| match why {
-            NoLease::Down(why) => Refusal::NodeDown(topology.node(node), &why).line(),
-            NoLease::WorkerLimit(limit) => Refusal::LeaseLimit(&row.name, "pipe.max_leased", limit).line(),
-            NoLease::SessionLimit(limit) => Refusal::LeaseLimit(&row.name, "session.max_leases", limit).line(),
-        })?;
-        let entry = Entry {
-            index: key.index,
-            generation: key.generation,
-            seq,
-            row: row.id,
-            owner: Owner::Client,
-            reads: row.is_read(),
-            waits: true,
-            ..Entry::unwanted(self.now_us as u32)
-        };
+        let id = self.lease(key, node).map_err(|why| why.refusal(&row.name, topology.node(node)).line())?;
+        let entry = Entry { retried: true, waits: true, ..Entry::asked(key, seq, row, self.stamp()) };
         self.put(id, entry, Request { bytes, args: &[], blob: None });
         self.pipes[id.index()].ends = true;
         if let Some(blocked) = self.client_mut(key).and_then(|client| client.special_mut().blocked.as_mut()) {

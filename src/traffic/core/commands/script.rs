@@ -166,15 +166,7 @@ impl Core {
             Err(NoPipe::NoLease(_)) => return self.refuse_at(key, seq, &Refusal::NoNode),
         };
         self.load(pipe, text);
-        let entry = Entry {
-            index: key.index,
-            generation: key.generation,
-            seq,
-            row: row.id,
-            owner: Owner::Client,
-            reads: row.is_read(),
-            ..Entry::unwanted(self.stamp())
-        };
+        let entry = Entry { retried: true, ..Entry::asked(key, seq, row, self.stamp()) };
         self.put(pipe, entry, request);
         self.fence_again(pipe);
     }
