@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Mistakes},
     traffic::{
         observe::chronicle::Kind,
-        resp::{Proto, encode},
+        resp::{Fields, Proto, encode},
         route::Node,
         worker::Fleet,
     },
@@ -53,13 +53,11 @@ impl Summary {
     /// The reply of CIRCLET RELOAD.
     #[must_use]
     pub fn reply(&self, proto: Proto) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode::map_header(&mut out, 3, proto);
+        let (mut out, mut fields) = (Vec::new(), Fields::new(proto));
         for (name, texts) in [("changed", &self.changed), ("restart", &self.restart), ("nodes", &self.nodes)] {
-            encode::bulk(&mut out, name.as_bytes());
-            encode::array_header(&mut out, texts.len());
-            texts.iter().for_each(|text| encode::bulk(&mut out, text.as_bytes()));
+            fields.list(name, texts.len(), |out| texts.iter().for_each(|text| encode::bulk(out, text.as_bytes())));
         }
+        fields.end(&mut out);
         out
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::traffic::resp::{Proto, encode};
+use crate::traffic::resp::{Fields, Proto};
 
 /// What is done at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -114,12 +114,8 @@ impl Report {
     /// The reply to `CIRCLET REBALANCE STATUS`.
     #[must_use]
     pub fn reply(&self, proto: Proto) -> Vec<u8> {
-        let (mut out, fields) = (Vec::new(), self.fields());
-        encode::map_header(&mut out, fields.len(), proto);
-        for (name, value) in fields {
-            encode::bulk(&mut out, name.as_bytes());
-            encode::bulk(&mut out, value.as_bytes());
-        }
+        let mut out = Vec::new();
+        Fields::of(&self.fields(), proto).end(&mut out);
         out
     }
 }

@@ -16,6 +16,7 @@
 
 pub mod elements;
 pub mod encode;
+mod fields;
 pub mod fuzz;
 mod head;
 pub mod inline;
@@ -25,6 +26,7 @@ pub mod reply;
 pub mod request;
 
 pub use elements::Elements;
+pub use fields::Fields;
 pub use head::FramingError;
 pub use limits::Limits;
 pub use reply::ReplyScanner;

@@ -24,7 +24,7 @@ use crate::{
         },
     },
     traffic::{
-        resp::{Proto, encode},
+        resp::{Fields, Proto, encode},
         route::{Address, Node},
     },
 };
@@ -306,7 +306,8 @@ impl Driver {
             ("samples-changed-since", found.samples.changed),
             ("samples-gone-since", found.samples.gone),
         ];
-        fields(&mut out, proto, &sum.map(|(name, value): (&str, u64)| (name, value.to_string())));
+        let sum = sum.map(|(name, value): (&str, u64)| (name, value.to_string()));
+        Fields::of(&sum, proto).end(&mut out);
         for count in &found.counts {
             let name = topology.node(count.node).name.clone();
             let rows = [
@@ -315,7 +316,7 @@ impl Driver {
                 ("keys", count.own.to_string()),
                 ("strays", count.strays.to_string()),
             ];
-            fields(&mut out, proto, &rows);
+            Fields::of(&rows, proto).end(&mut out);
         }
         Ok(out)
     }
@@ -428,14 +429,6 @@ async fn facts(node: &Node, connect: std::time::Duration, answer: std::time::Dur
         }
     }
     Ok(told)
-}
-
-fn fields(out: &mut Vec<u8>, proto: Proto, rows: &[(&str, String)]) {
-    encode::map_header(out, rows.len(), proto);
-    for (name, value) in rows {
-        encode::bulk(out, name.as_bytes());
-        encode::bulk(out, value.as_bytes());
-    }
 }
 
 fn status(text: &str) -> Vec<u8> {

@@ -5,7 +5,7 @@
 use redis_protocol::resp2::types::OwnedFrame;
 
 use super::{Pair, Plan, Seat};
-use crate::traffic::resp::{Proto, encode};
+use crate::traffic::resp::{Fields, Proto, encode};
 
 impl Plan {
     /// The reply.
@@ -14,51 +14,32 @@ impl Plan {
         let mut out = Vec::new();
         encode::array_header(&mut out, 1 + self.pairs.len());
         self.summary(&mut out, proto);
-        for pair in &self.pairs {
-            let mut map = Map { out: &mut out, proto };
-            map.begin(8);
-            map.text("from", &pair.from);
-            map.text("to", &pair.to);
-            map.double("share", pair.share);
-            map.number("arcs", pair.arcs);
-            map.maybe("keys", pair.keys);
-            map.maybe("bytes", pair.bytes);
-            map.maybe("seconds", pair.seconds);
-            map.signed("head-room", pair.head_room);
-        }
+        self.pairs.iter().for_each(|pair| pair.write(&mut out, proto));
         out
     }
 
     fn summary(&self, out: &mut Vec<u8>, proto: Proto) {
-        let mut map = Map { out, proto };
-        map.begin(10);
+        let mut map = Fields::new(proto);
         map.double("share", self.share);
         map.double("least", self.least);
         map.double("lost", self.lost);
         map.number("arcs", self.arcs);
-        map.maybe("keys", self.keys);
-        map.maybe("bytes", self.bytes);
-        map.maybe("seconds", self.seconds);
+        map.maybe_number("keys", signed(self.keys));
+        map.maybe_number("bytes", signed(self.bytes));
+        map.maybe_number("seconds", signed(self.seconds));
         map.number("parts", self.parts);
-        map.list("warnings", self.warnings.len());
-        self.warnings.iter().for_each(|warning| encode::bulk(map.out, warning.as_bytes()));
-        map.list("nodes", self.nodes.len());
-        for seat in &self.nodes {
-            map.begin(6);
-            map.text("name", &seat.name);
-            map.text("address", &seat.address);
-            map.double("before", seat.before);
-            map.double("after", seat.after);
-            map.maybe("keys", seat.keys);
-            map.signed("head-room", seat.head_room);
-        }
+        map.list("warnings", self.warnings.len(), |out| {
+            self.warnings.iter().for_each(|warning| encode::bulk(out, warning.as_bytes()));
+        });
+        map.list("nodes", self.nodes.len(), |out| self.nodes.iter().for_each(|seat| seat.write(out, proto)));
+        map.end(out);
     }
 
     /// Reads the reply in RESP2; fields that are not known are passed over. `None`: it is no plan.
     #[must_use]
     pub fn from_frame(frame: OwnedFrame) -> Option<Self> {
         let OwnedFrame::Array(lists) = frame else { return None };
-        let mut lists = lists.into_iter().map(Fields::of);
+        let mut lists = lists.into_iter().map(Map::of);
         let whole = lists.next()??;
         let mut plan = Self {
             share: whole.read("share")?,
@@ -73,7 +54,7 @@ impl Plan {
             ..Self::default()
         };
         for seat in whole.list("nodes") {
-            plan.nodes.push(Seat::read(&Fields::of(seat.clone())?)?);
+            plan.nodes.push(Seat::read(&Map::of(seat.clone())?)?);
         }
         for pair in lists {
             plan.pairs.push(Pair::read(&pair?)?);
@@ -83,7 +64,18 @@ impl Plan {
 }
 
 impl Seat {
-    fn read(fields: &Fields) -> Option<Self> {
+    fn write(&self, out: &mut Vec<u8>, proto: Proto) {
+        let mut map = Fields::new(proto);
+        map.text("name", &self.name);
+        map.text("address", &self.address);
+        map.double("before", self.before);
+        map.double("after", self.after);
+        map.maybe_number("keys", signed(self.keys));
+        map.maybe_number("head-room", self.head_room);
+        map.end(out);
+    }
+
+    fn read(fields: &Map) -> Option<Self> {
         Some(Self {
             name: fields.read("name")?,
             address: fields.read("address")?,
@@ -96,7 +88,20 @@ impl Seat {
 }
 
 impl Pair {
-    fn read(fields: &Fields) -> Option<Self> {
+    fn write(&self, out: &mut Vec<u8>, proto: Proto) {
+        let mut map = Fields::new(proto);
+        map.text("from", &self.from);
+        map.text("to", &self.to);
+        map.double("share", self.share);
+        map.number("arcs", self.arcs);
+        map.maybe_number("keys", signed(self.keys));
+        map.maybe_number("bytes", signed(self.bytes));
+        map.maybe_number("seconds", signed(self.seconds));
+        map.maybe_number("head-room", self.head_room);
+        map.end(out);
+    }
+
+    fn read(fields: &Map) -> Option<Self> {
         Some(Self {
             from: fields.read("from")?,
             to: fields.read("to")?,
@@ -110,57 +115,14 @@ impl Pair {
     }
 }
 
-/// A map that is written.
-struct Map<'o> {
-    out: &'o mut Vec<u8>,
-    proto: Proto,
-}
-
-impl Map<'_> {
-    fn begin(&mut self, fields: usize) {
-        encode::map_header(self.out, fields, self.proto);
-    }
-
-    fn name(&mut self, name: &str) {
-        encode::bulk(self.out, name.as_bytes());
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
-        encode::bulk(self.out, value.as_bytes());
-    }
-
-    fn double(&mut self, name: &str, value: f64) {
-        self.name(name);
-        encode::double(self.out, value, self.proto);
-    }
-
-    fn number(&mut self, name: &str, value: u64) {
-        self.maybe(name, Some(value));
-    }
-
-    fn maybe(&mut self, name: &str, value: Option<u64>) {
-        self.signed(name, value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)));
-    }
-
-    fn signed(&mut self, name: &str, value: Option<i64>) {
-        self.name(name);
-        match value {
-            Some(value) => encode::integer(self.out, value),
-            None => encode::null(self.out, self.proto),
-        }
-    }
-
-    fn list(&mut self, name: &str, len: usize) {
-        self.name(name);
-        encode::array_header(self.out, len);
-    }
+fn signed(value: Option<u64>) -> Option<i64> {
+    value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 /// A map that is read: names and values in turn.
-struct Fields(Vec<OwnedFrame>);
+struct Map(Vec<OwnedFrame>);
 
-impl Fields {
+impl Map {
     fn of(frame: OwnedFrame) -> Option<Self> {
         match frame {
             OwnedFrame::Array(items) => Some(Self(items)),

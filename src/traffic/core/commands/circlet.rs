@@ -11,7 +11,7 @@ use crate::traffic::{
     core::{Core, request::Request},
     observe::census::Report,
     refusal::Refusal,
-    resp::{Proto, encode},
+    resp::{Fields, Proto, encode},
     route::{Scheme, Way, ring::Hashing, way::Step},
 };
 
@@ -345,65 +345,4 @@ fn way(way: &Way, out: &mut Vec<u8>, proto: Proto) {
     }
     fields.text("why", &way.why());
     fields.end(out);
-}
-
-/// A map that is being written.
-struct Fields {
-    proto: Proto,
-    count: usize,
-    body: Vec<u8>,
-}
-
-impl Fields {
-    fn new(proto: Proto) -> Self {
-        Self { proto, count: 0, body: Vec::new() }
-    }
-
-    fn name(&mut self, name: &str) {
-        self.count += 1;
-        encode::bulk(&mut self.body, name.as_bytes());
-    }
-
-    fn bulk(&mut self, name: &str, value: &[u8]) {
-        self.name(name);
-        encode::bulk(&mut self.body, value);
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        self.bulk(name, value.as_bytes());
-    }
-
-    fn maybe(&mut self, name: &str, value: Option<&str>) {
-        match value {
-            Some(value) => self.text(name, value),
-            None => self.null(name),
-        }
-    }
-
-    fn number(&mut self, name: &str, value: u64) {
-        self.name(name);
-        encode::integer(&mut self.body, i64::try_from(value).unwrap_or(i64::MAX));
-    }
-
-    fn double(&mut self, name: &str, value: f64) {
-        self.name(name);
-        encode::double(&mut self.body, value, self.proto);
-    }
-
-    fn null(&mut self, name: &str) {
-        self.name(name);
-        encode::null(&mut self.body, self.proto);
-    }
-
-    /// A list of `len` values, which `write` writes.
-    fn list(&mut self, name: &str, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        self.name(name);
-        encode::array_header(&mut self.body, len);
-        write(&mut self.body);
-    }
-
-    fn end(self, out: &mut Vec<u8>) {
-        encode::map_header(out, self.count, self.proto);
-        out.extend_from_slice(&self.body);
-    }
 }
