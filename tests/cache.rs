@@ -1,43 +1,25 @@
 //! Nodes of a cache come and go: a key may be a miss, and is never old. Over real servers.
 
 use crate::support::{
-    circlet::{Circlet, Plan},
-    client::Client,
-    dir::Dir,
+    changing::Changing,
+    circlet::Plan,
     redis::Redis,
     resp::{self, Value},
     wait::until_true,
 };
-
-/// Circlet over some servers, as a cache with a state directory; more servers that are no nodes yet.
-struct Scene {
-    circlet: Circlet,
-    servers: Vec<Redis>,
-    _state: Dir,
-}
 
 const KEYS: usize = 2_000;
 
 /// Servers that have their data again after they were killed.
 const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-impl Scene {
-    /// `nodes` of `servers` are nodes, called n0, n1 ….
-    fn new(nodes: usize, servers: usize) -> Self {
-        let servers: Vec<Redis> = (0..servers).map(|_| Redis::with(&KEEPS)).collect();
-        let state = Dir::new();
-        let mut plan =
-            Plan::default().argument("--state").argument(state.path().display().to_string()).set("profile=cache");
-        for (index, server) in servers.iter().take(nodes).enumerate() {
-            plan = plan.node(format!("n{index}={}", server.address()));
-        }
-        Self { circlet: plan.start(), servers, _state: state }
-    }
+/// `nodes` of `servers` are nodes of a cache.
+fn cache(nodes: usize, servers: usize) -> Changing {
+    let servers = (0..servers).map(|_| Redis::with(&KEEPS)).collect();
+    Changing::start(Plan::default().set("profile=cache"), servers, nodes)
+}
 
-    fn client(&self) -> Client {
-        self.circlet.client()
-    }
-
+impl Changing {
     /// Gives every key this value.
     fn write(&self, value: &str) {
         let mut bytes = Vec::new();
@@ -71,31 +53,9 @@ impl Scene {
         values
     }
 
-    fn status(&self, field: &str) -> String {
-        let Value::List(_, status) = self.client().value("CIRCLET REBALANCE STATUS") else { panic!("no list") };
-        let at = status.iter().position(|name| name.text() == field).unwrap_or_else(|| panic!("no {field}"));
-        status[at + 1].text()
-    }
-
-    #[track_caller]
-    fn change(&self, line: &str) {
-        let reply = self.client().ask(line);
-        assert!(reply.starts_with("+OK change "), "{line}: {reply}");
-    }
-
     #[track_caller]
     fn add(&self, server: usize) {
         self.change(&format!("CIRCLET NODE ADD n{server} {}", self.servers[server].address()));
-    }
-
-    #[track_caller]
-    fn settle(&self) {
-        until_true("the change to be over", || self.status("state") == "idle");
-        assert_eq!(self.status("last-error"), "");
-    }
-
-    fn keys_on(&self, server: usize) -> i64 {
-        self.servers[server].client().value("DBSIZE").number()
     }
 
     /// No server has a key that is not its own.
@@ -113,13 +73,13 @@ fn misses(values: &[Option<String>]) -> usize {
 
 #[test]
 fn who_joins_begins_with_misses_and_who_leaves_gives_no_old_value_back() {
-    let scene = Scene::new(2, 3);
+    let scene = cache(2, 3);
     scene.write("first");
     scene.add(2);
     scene.settle();
     let missed = misses(&scene.read(&[None, Some("first")]));
     assert!(missed > KEYS / 5 && missed < KEYS / 2, "{missed} of {KEYS} are a miss");
-    assert_eq!((scene.keys_on(0) + scene.keys_on(1), scene.keys_on(2)), ((KEYS - missed) as i64, 0));
+    assert_eq!((scene.keys_on(0) + scene.keys_on(1), scene.keys_on(2)), (KEYS - missed, 0));
     scene.write("second");
     scene.change("CIRCLET NODE REMOVE n2");
     scene.settle();
@@ -135,7 +95,7 @@ fn who_joins_begins_with_misses_and_who_leaves_gives_no_old_value_back() {
 
 #[test]
 fn what_was_acknowledged_last_is_read_or_nothing_while_nodes_change() {
-    let scene = Scene::new(2, 4);
+    let scene = cache(2, 4);
     let mut client = scene.client();
     let mut round = 0_usize;
     let (two, three) = (scene.servers[2].address(), scene.servers[3].address());
@@ -167,7 +127,7 @@ fn what_was_acknowledged_last_is_read_or_nothing_while_nodes_change() {
 
 #[test]
 fn a_purge_goes_on_after_circlet_was_killed() {
-    let mut scene = Scene::new(2, 3);
+    let mut scene = cache(2, 3);
     scene.write("first");
     scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.add(2);
@@ -178,7 +138,7 @@ fn a_purge_goes_on_after_circlet_was_killed() {
     scene.change("CIRCLET NODE REMOVE n2");
     // The first owners still have old copies; nobody is shown them.
     let missed = misses(&scene.read(&[None, Some("first")]));
-    assert!(scene.keys_on(0) + scene.keys_on(1) > (KEYS - missed) as i64, "there is nothing left to purge");
+    assert!(scene.keys_on(0) + scene.keys_on(1) > KEYS - missed, "there is nothing left to purge");
     scene.write("second");
     scene.circlet.kill();
     scene.circlet.start_again();
@@ -191,7 +151,7 @@ fn a_purge_goes_on_after_circlet_was_killed() {
 
 #[test]
 fn a_change_is_not_begun_for_a_node_that_cannot_serve() {
-    let scene = Scene::new(2, 3);
+    let scene = cache(2, 3);
     scene.write("first");
     scene.servers[2].client().expect("SET key:1 foreign", "+OK\r\n");
     let add = format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address());
@@ -206,7 +166,7 @@ fn a_change_is_not_begun_for_a_node_that_cannot_serve() {
 
 #[test]
 fn a_node_that_is_down_owes_its_purge_and_pays_before_the_next_change() {
-    let mut scene = Scene::new(2, 4);
+    let mut scene = cache(2, 4);
     scene.write("first");
     scene.servers[0].kill();
     scene.circlet.wait_nodes_up(1);

@@ -3,38 +3,22 @@
 use std::collections::BTreeSet;
 
 use crate::support::{
-    circlet::{Circlet, Plan},
+    changing::{Changing, texts},
+    circlet::Plan,
     client::Client,
-    dir::Dir,
     redis::Redis,
     resp::{self, Value},
     wait::until_true,
 };
 
-/// Circlet over some servers, with a state directory; more servers that are no nodes yet.
-struct Scene {
-    circlet: Circlet,
-    servers: Vec<Redis>,
-    _state: Dir,
-}
-
 const KEYS: usize = 3_000;
 
-impl Scene {
-    /// `nodes` of `servers` are nodes, called n0, n1 ….
-    fn new(nodes: usize, servers: usize) -> Self {
-        let (servers, state) = (Redis::several(servers), Dir::new());
-        let mut plan = Plan::default().argument("--state").argument(state.path().display().to_string());
-        for (index, server) in servers.iter().take(nodes).enumerate() {
-            plan = plan.node(format!("n{index}={}", server.address()));
-        }
-        Self { circlet: plan.start(), servers, _state: state }
-    }
+/// `nodes` of `servers` are nodes.
+fn scene(nodes: usize, servers: usize) -> Changing {
+    Changing::start(Plan::default(), Redis::several(servers), nodes)
+}
 
-    fn client(&self) -> Client {
-        self.circlet.client()
-    }
-
+impl Changing {
     /// Writes keys of several types into two dbs.
     fn fill(&self) {
         let mut client = self.client();
@@ -56,7 +40,7 @@ impl Scene {
         }
     }
 
-    /// Everything that [`Scene::fill`] has written is there, through Circlet, and each key on one server only, which holds
+    /// Everything that [`Changing::fill`] has written is there, through Circlet, and each key on one server only, which holds
     /// nothing else.
     fn is_whole(&self) {
         let mut client = self.client();
@@ -89,48 +73,15 @@ impl Scene {
         }
     }
 
-    fn status(&self, field: &str) -> String {
-        let status = texts(&self.client().value("CIRCLET REBALANCE STATUS"));
-        let at = status.iter().position(|name| name == field).unwrap_or_else(|| panic!("no {field} in {status:?}"));
-        status[at + 1].clone()
-    }
-
-    #[track_caller]
-    fn change(&self, line: &str) {
-        let reply = self.client().ask(line);
-        assert!(reply.starts_with("+OK change "), "{line}: {reply}");
-    }
-
-    fn settle(&self) {
-        until_true("the change to be over", || self.status("state") == "idle");
-        assert_eq!(self.status("last-error"), "");
-    }
-
-    fn keys_on(&self, server: usize) -> usize {
-        texts(&self.servers[server].client().value("KEYS *")).len()
-    }
-
     fn nodes(&self) -> Vec<String> {
         let Value::List(_, nodes) = self.client().value("CIRCLET NODES") else { panic!("no list") };
         nodes.iter().map(|node| texts(node)[1].clone()).collect()
     }
 }
 
-/// The texts of a list.
-fn texts(value: &Value) -> Vec<String> {
-    let Value::List(_, items) = value else { panic!("no list: {value:?}") };
-    items
-        .iter()
-        .map(|item| match item {
-            Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            other => format!("{other:?}"),
-        })
-        .collect()
-}
-
 #[test]
 fn one_redis_becomes_many_and_one_again() {
-    let scene = Scene::new(1, 4);
+    let scene = scene(1, 4);
     scene.fill();
     scene.change(&format!("CIRCLET NODE ADD n1 {}", scene.servers[1].address()));
     scene.settle();
@@ -149,7 +100,7 @@ fn one_redis_becomes_many_and_one_again() {
 
 #[test]
 fn a_node_changes_its_weight_and_its_server() {
-    let scene = Scene::new(3, 4);
+    let scene = scene(3, 4);
     scene.fill();
     let before = scene.keys_on(0);
     scene.change("CIRCLET NODE WEIGHT n0 0.5");
@@ -166,7 +117,7 @@ fn a_node_changes_its_weight_and_its_server() {
 
 #[test]
 fn a_change_is_taken_back_in_the_middle_with_what_was_written_meanwhile() {
-    let scene = Scene::new(3, 4);
+    let scene = scene(3, 4);
     scene.fill();
     let before = [0, 1, 2].map(|server| scene.keys_on(server));
     scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
@@ -192,7 +143,7 @@ fn a_change_is_taken_back_in_the_middle_with_what_was_written_meanwhile() {
 
 #[test]
 fn a_change_goes_on_after_circlet_was_killed() {
-    let mut scene = Scene::new(2, 3);
+    let mut scene = scene(2, 3);
     scene.fill();
     scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.change(&format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address()));
@@ -216,7 +167,7 @@ fn a_change_goes_on_after_circlet_was_killed() {
 
 #[test]
 fn a_flush_in_the_middle_leaves_nothing_that_could_come_back() {
-    let scene = Scene::new(2, 3);
+    let scene = scene(2, 3);
     scene.fill();
     scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
     scene.change(&format!("CIRCLET NODE ADD n2 {}", scene.servers[2].address()));
@@ -232,7 +183,7 @@ fn a_flush_in_the_middle_leaves_nothing_that_could_come_back() {
 
 #[test]
 fn a_dead_node_is_given_up_only_when_that_is_said() {
-    let mut scene = Scene::new(3, 3);
+    let mut scene = scene(3, 3);
     scene.fill();
     let lost = scene.keys_on(1);
     let dead = scene.servers.remove(1);
@@ -253,7 +204,7 @@ fn a_dead_node_is_given_up_only_when_that_is_said() {
 
 #[test]
 fn what_cannot_be_done_is_refused_with_the_cure_and_changes_nothing() {
-    let scene = Scene::new(2, 3);
+    let scene = scene(2, 3);
     let mut client = scene.client();
     for (line, told) in [
         ("CIRCLET NODE ADD n0 127.0.0.1:1", "-ERR"),
@@ -278,7 +229,7 @@ fn what_cannot_be_done_is_refused_with_the_cure_and_changes_nothing() {
 
 #[test]
 fn blocked_clients_follow_their_keys() {
-    let scene = Scene::new(1, 2);
+    let scene = scene(1, 2);
     let mut waiting: Vec<Client> = (0..20).map(|_| scene.client()).collect();
     for (number, client) in waiting.iter_mut().enumerate() {
         client.send(&resp::words(&format!("BLPOP queue:{number} 0")));
@@ -302,7 +253,7 @@ fn blocked_clients_follow_their_keys() {
 
 #[test]
 fn subscribers_hear_every_message_of_a_change() {
-    let scene = Scene::new(1, 3);
+    let scene = scene(1, 3);
     let mut listener = scene.client();
     for number in 0..10 {
         listener.ask(&format!("SUBSCRIBE channel:{number}"));
@@ -340,7 +291,7 @@ fn scan(client: &mut Client) -> BTreeSet<String> {
 
 #[test]
 fn a_scan_names_every_key_whatever_moves_meanwhile() {
-    let scene = Scene::new(2, 4);
+    let scene = scene(2, 4);
     scene.fill();
     let (two, three) = (scene.servers[2].address(), scene.servers[3].address());
     for line in [
@@ -367,7 +318,7 @@ fn a_scan_names_every_key_whatever_moves_meanwhile() {
 
 #[test]
 fn a_node_that_cannot_take_keys_is_refused_before_anything_moves() {
-    let scene = Scene::new(2, 3);
+    let scene = scene(2, 3);
     let mut client = scene.client();
     let nobody = client.ask("CIRCLET NODE ADD n2 127.0.0.1:1");
     assert!(nobody.starts_with("-ERR") && nobody.contains("connection refused"), "{nobody}");

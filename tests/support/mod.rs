@@ -6,6 +6,7 @@
 //! Everything that is started is stopped when it is dropped, also when a test fails; every wait has a deadline, and nothing
 //! sleeps for a fixed time where a condition can be asked.
 
+pub mod changing;
 pub mod circlet;
 pub mod client;
 pub mod cluster;

@@ -70,11 +70,7 @@ fn what_a_client_does_at_the_source_again_is_not_undone_by_the_pass() {
 
 #[test]
 fn a_restore_forth_that_arrives_after_the_turn_has_no_effect() {
-    let (a, b) = (Redis::start(), Redis::start());
-    let relay = Relay::to(&b.address());
-    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
-    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
-    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    let (rig, relay) = Rig::behind_a_relay();
     let mut a = rig.a.client();
     a.expect("MSET k 1 l 1", "+OK\r\n");
     rig.open();
@@ -122,11 +118,7 @@ fn no_key_is_pulled_by_the_rules_of_the_way_forth_once_the_way_back_is_wanted() 
 
 #[test]
 fn a_restore_with_an_older_nonce_has_no_effect_either() {
-    let (a, b) = (Redis::start(), Redis::start());
-    let relay = Relay::to(&b.address());
-    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
-    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
-    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    let (rig, relay) = Rig::behind_a_relay();
     let mut a = rig.a.client();
     a.expect("MSET k 1 l 1", "+OK\r\n");
     rig.open();

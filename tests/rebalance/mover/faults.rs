@@ -109,11 +109,7 @@ fn a_pass_survives_a_restart_of_its_source_in_the_middle() {
 
 #[test]
 fn a_restore_that_arrives_late_brings_nothing_back() {
-    let (a, b) = (Redis::start(), Redis::start());
-    let relay = Relay::to(&b.address());
-    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
-    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
-    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    let (rig, relay) = Rig::behind_a_relay();
     rig.a.client().expect("MSET k 1 l 1 m 1", "+OK\r\n");
     rig.open();
     // Opens the lines, and the set for `pull`.
@@ -134,11 +130,7 @@ fn a_restore_that_arrives_late_brings_nothing_back() {
 
 #[test]
 fn a_restore_that_arrives_after_the_end_has_no_effect() {
-    let (a, b) = (Redis::start(), Redis::start());
-    let relay = Relay::to(&b.address());
-    let quick = Times { connect: LONG, answer: Duration::from_millis(300) };
-    let mut rig = Rig::of(a, b, Settings { times: quick, ..settings() });
-    rig.nodes = nodes(&rig.a.address(), &relay.address());
+    let (rig, relay) = Rig::behind_a_relay();
     rig.a.client().expect("MSET k 1 l 1", "+OK\r\n");
     rig.open();
     rig.pull("l").unwrap();

@@ -62,6 +62,16 @@ impl Rig {
         Self { a, b, mover: Arc::new(mover), nodes, events, runtime }
     }
 
+    /// One whose target is reached through a relay, and is given up soon when it does not answer.
+    fn behind_a_relay() -> (Self, Relay) {
+        let (a, b) = (Redis::start(), Redis::start());
+        let relay = Relay::to(&b.address());
+        let times = Times { connect: LONG, answer: Duration::from_millis(300) };
+        let mut rig = Self::of(a, b, Settings { times, ..settings() });
+        rig.nodes = nodes(&rig.a.address(), &relay.address());
+        (rig, relay)
+    }
+
     fn stage(&self, nonce: &str, busy: Busy) -> Arc<Stage> {
         Arc::new(Stage {
             id: "1-0".to_owned(),
