@@ -18,6 +18,7 @@ pub mod admin;
 pub mod file_limit;
 pub mod listen;
 pub mod live;
+pub mod lock;
 pub mod logging;
 pub mod notify;
 pub mod plane;

@@ -28,6 +28,7 @@ pub mod command;
 pub mod control;
 pub mod core;
 pub mod counters;
+pub mod lock;
 pub mod merge;
 pub mod observe;
 pub mod options;

@@ -1,0 +1,112 @@
+//! What sessions want of locks, in words that the data plane and the control plane share.
+//!
+//! ```text
+//!  LOCK.* ─────────────────────┐
+//!  commands on the prefix ─────┴► Request ── Ask::Lock ──► the control plane (Redlock over the nodes)
+//!                                                              │
+//!  slot of the session ◄── Message::Answer ◄── Outcome, as Form says
+//! ```
+//! Pure.
+
+use bytes::Bytes;
+
+use super::core::Asker;
+
+/// A lock: locks of different dbs are different ones, as keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LockName {
+    /// The db of the session.
+    pub db: u32,
+    /// What clients call it.
+    pub name: Bytes,
+}
+
+/// By what a client shows that a lock is its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// What LOCK.ACQUIRE gave.
+    Token(Bytes),
+    /// The value that it was taken with, on the prefix.
+    Value(Bytes),
+}
+
+/// What is wanted of one lock, or of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// To have it.
+    Acquire {
+        /// How long, ms; at least 1.
+        ttl_ms: u64,
+        /// How long to wait for it, ms; 0: not at all.
+        wait_ms: u64,
+        /// The owner's text, or on the prefix the value.
+        value: Bytes,
+        /// It is renewed while the session lives and released with it.
+        session: bool,
+        /// Who holds it with the same value holds it once more (Redisson).
+        again: bool,
+    },
+    /// To have it longer; ms from now.
+    Extend {
+        /// Whose it is.
+        proof: Proof,
+        /// How long, ms; at least 1.
+        ttl_ms: u64,
+    },
+    /// To have it no more.
+    Release {
+        /// Whose it is; `None`: whoever's (DEL, `circlet lock release --force`).
+        proof: Option<Proof>,
+        /// One hold of several (Redisson); else all of them.
+        once: bool,
+    },
+    /// The value that a majority has, and for how long.
+    Read,
+    /// All that is known of it, for a person.
+    Info,
+    /// All locks that this Circlet knows of, whose names match.
+    List {
+        /// A pattern as of KEYS.
+        pattern: Bytes,
+    },
+}
+
+/// In what shape the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As the LOCK command of its kind answers.
+    Lock,
+    /// SET: `OK`, or nil.
+    Set,
+    /// SET … GET: nil, or the value that was there.
+    SetGet,
+    /// A script: 1 or 0.
+    Number,
+    /// Redisson: nil, or the ms that are left.
+    PttlIfHeld,
+    /// Redisson's unlock: nil (not held), 0 (held still), 1.
+    Holds,
+    /// GET: the value, or nil.
+    Value,
+    /// PTTL.
+    Pttl,
+    /// TTL.
+    Ttl,
+}
+
+/// One wish of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockAsk {
+    /// The lock; its name is empty for [`Want::List`].
+    pub lock: LockName,
+    /// What is wanted of it.
+    pub want: Want,
+    /// In what shape the answer is.
+    pub form: Form,
+    /// Whether the session speaks RESP3.
+    pub resp3: bool,
+    /// The session's number.
+    pub session: u64,
+    /// The slot that waits.
+    pub asker: Asker,
+}
