@@ -1,9 +1,8 @@
 //! The command line: flags in, exit code out.
 //!
 //! `circlet serve` is the program; `circlet dev` is the same over Redis processes of its own; `circlet check` and
-//! `circlet ring` look at a configuration and start nothing; `circlet node`, `plan`, `rebalance` and `reload` steer one that
-//! runs ([`operator`]). Each subcommand is one file
-//! that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
+//! `circlet ring` look at a configuration and start nothing; `circlet node`, `plan`, `rebalance`, `reload` and `lock` steer one
+//! that runs ([`operator`]). Each subcommand is one file that holds its flags and what they do; help, with examples, stands on the flags themselves. Io.
 
 mod bars;
 mod check;
@@ -11,6 +10,7 @@ mod completions;
 mod dev;
 mod exit;
 mod lifecycle;
+mod lock;
 mod man;
 mod node;
 mod operator;
@@ -54,6 +54,8 @@ enum Command {
     Rebalance(rebalance::Flags),
     /// Has a running Circlet read its configuration again.
     Reload(reload::Flags),
+    /// Shows the locks of a running Circlet, and frees them.
+    Lock(lock::Flags),
     /// Prints what makes a shell complete Circlet's subcommands and flags.
     Completions(completions::Flags),
     /// Prints the manual page, or writes all of them into a directory.
@@ -133,6 +135,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command: Command::Plan(flags) }) => plan::run(&flags),
         Ok(Cli { command: Command::Rebalance(flags) }) => rebalance::run(&flags),
         Ok(Cli { command: Command::Reload(flags) }) => reload::run(&flags),
+        Ok(Cli { command: Command::Lock(flags) }) => lock::run(&flags),
         Ok(Cli { command: Command::Completions(flags) }) => completions::run(&flags),
         Ok(Cli { command: Command::Man(flags) }) => man::run(flags),
         Err(error) => {

@@ -1,11 +1,12 @@
 //! A running Circlet and the operator at the terminal: how one reaches it, and what all of its subcommands share.
 //!
-//! `circlet node`, `plan`, `rebalance` and `reload` are thin clients of the commands `CIRCLET …`: what they may do, what they
-//! mean and what is wrong with them is the running Circlet's word. Io.
+//! `circlet node`, `plan`, `rebalance`, `reload` and `lock` are thin clients of the commands `CIRCLET …` and `LOCK.…`: what they
+//! may do, what they mean and what is wrong with them is the running Circlet's word. Io.
 
 mod number;
 mod planned;
 mod table;
+mod told;
 
 use std::{
     env, fs,
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 pub(super) use self::{
     number::{bytes, count, percent, time},
     planned::planned,
+    told::told,
 };
 use super::remote::Remote;
 

@@ -2,16 +2,16 @@
 
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum Column<'a> {
     /// Text: to the left.
-    Text(&'static str),
+    Text(&'a str),
     /// A number: to the right.
-    Number(&'static str),
+    Number(&'a str),
 }
 
 /// The table, its lines indented by two.
-pub(super) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
-    let heading = |column: &Column| match column {
+pub(super) fn table(columns: &[Column<'_>], rows: &[Vec<String>]) -> String {
+    let heading = |column: &Column<'_>| match column {
         Column::Text(heading) | Column::Number(heading) => (*heading).to_owned(),
     };
     let headings: Vec<String> = columns.iter().map(heading).collect();
