@@ -1,4 +1,4 @@
-//! What the data plane asks of the control plane: keys to be brought to their new nodes, changes of the nodes.
+//! What the data plane asks of the control plane: keys to be brought to their new nodes, changes of the nodes, locks.
 //!
 //! ```text
 //!  worker ── Ask ──► the control plane's queue            … it may take as long as it likes …
@@ -10,7 +10,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{core::Asker, route::Epoch};
+use super::{core::Asker, lock::LockAsk, route::Epoch};
 
 /// Whoever takes what workers ask.
 pub trait Control: fmt::Debug + Send + Sync {
@@ -44,6 +44,17 @@ pub enum Ask {
         /// Whose it is.
         asker: Asker,
     },
+    /// Something is wanted of locks; answered by `Message::Answer`, always.
+    Lock(LockAsk),
+    /// CLIENT UNBLOCK: this session's acquire, if one waits, is answered now: as if its time were over, or with an error.
+    LockUnblock {
+        /// The session's number.
+        session: u64,
+        /// An error is wanted.
+        error: bool,
+    },
+    /// A session that has asked for locks ends, or was reset: it waits for none, and those that end with it are free.
+    LockGone(u64),
 }
 
 /// Keys that somebody waits for.

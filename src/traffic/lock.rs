@@ -46,12 +46,14 @@ pub enum Want {
         /// Who holds it with the same value holds it once more (Redisson).
         again: bool,
     },
-    /// To have it longer; ms from now.
+    /// To have it longer.
     Extend {
         /// Whose it is.
         proof: Proof,
         /// How long, ms; at least 1.
         ttl_ms: u64,
+        /// Beyond what is left of it (redis-py's `extend`); else from now.
+        more: bool,
     },
     /// To have it no more.
     Release {
@@ -72,7 +74,7 @@ pub enum Want {
 }
 
 /// In what shape the answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// As the LOCK command of its kind answers.
     Lock,
@@ -80,8 +82,14 @@ pub enum Form {
     Set,
     /// SET … GET: nil, or the value that was there.
     SetGet,
-    /// A script: 1 or 0.
+    /// A script, DEL, EXISTS: 1 or 0.
     Number,
+    /// A script that answers this instead of 1, and nil instead of 0 (`return redis.call('SET', …)`).
+    Status,
+    /// HEXISTS: whether it is held with this value (Redisson).
+    Is(Bytes),
+    /// HGET: how often it is held with this value, or nil (Redisson).
+    HeldBy(Bytes),
     /// Redisson: nil, or the ms that are left.
     PttlIfHeld,
     /// Redisson's unlock: nil (not held), 0 (held still), 1.

@@ -73,6 +73,14 @@ pub enum Refusal<'a> {
     SubscriptionLimit(&'a str, &'a str, usize),
     /// Too many sessions.
     MaxClients,
+    /// Too few nodes count for a lock; which, and why.
+    NoQuorum(&'a str),
+    /// A lock is not the client's (any more); why.
+    LockLost(&'a str),
+    /// A lock cannot be asked for like that; why, with the cure.
+    LockRefused(&'a str),
+    /// This Circlet keeps no locks, for it could not remember what makes them safe.
+    NoLocks,
 }
 
 /// Whether a request that got no reply may have had an effect.
@@ -158,10 +166,13 @@ impl Refusal<'_> {
             | Self::ExecAborted
             | Self::ExecAbort(_)
             | Self::OwnKey(_)
+            | Self::LockLost(_)
+            | Self::LockRefused(_)
+            | Self::NoLocks
             | Self::MultiRefused(..) => Kind::Command,
             Self::CrossSlot(..) => Kind::CrossSlot,
             Self::NoAuth | Self::WrongPass => Kind::Auth,
-            Self::NodeDown(..) | Self::NoNode => Kind::NodeDown,
+            Self::NodeDown(..) | Self::NoNode | Self::NoQuorum(_) => Kind::NodeDown,
             Self::Timeout(..) => Kind::Timeout,
             Self::Lost(..) | Self::WatchLost(_) => Kind::Lost,
             Self::LeaseLimit(..) | Self::SubscriptionLimit(..) | Self::TooMuchQueued(..) | Self::MaxClients => {
@@ -268,6 +279,14 @@ impl Refusal<'_> {
                  several connections, use a pattern, or raise {option}"
             ),
             Self::MaxClients => "ERR max number of clients reached".to_owned(),
+            Self::NoQuorum(words) => format!("NOQUORUM {words}"),
+            Self::LockLost(why) => format!("LOCKLOST {why}"),
+            Self::LockRefused(why) => format!("ERR {why}"),
+            Self::NoLocks => {
+                "ERR locks need a state directory, so that a restart of Circlet forgets no node's: start Circlet \
+                              with --state DIR, or set state in its configuration"
+                    .to_owned()
+            }
         }
     }
 }

@@ -59,6 +59,23 @@ pub struct Settings {
     pub cluster_facade: Facade,
     /// What a multi-key read answers for keys whose node did not answer.
     pub partial_reads: PartialReads,
+    /// Locks, as far as workers look at what is wanted of them.
+    pub locks: LockSettings,
+}
+
+/// What of locks a worker must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockSettings {
+    /// Keys that begin so are locks; empty: none is.
+    pub prefix: Vec<u8>,
+    /// Longest time that a lock may be asked for.
+    pub max_ttl: Duration,
+}
+
+impl Default for LockSettings {
+    fn default() -> Self {
+        Self { prefix: Vec::new(), max_ttl: Duration::from_secs(60) }
+    }
 }
 
 /// Whether Circlet presents itself as a Redis Cluster of one node that owns all slots.
@@ -177,6 +194,7 @@ impl Default for Settings {
             requirepass: None,
             cluster_facade: Facade::Off,
             partial_reads: PartialReads::Error,
+            locks: LockSettings::default(),
         }
     }
 }

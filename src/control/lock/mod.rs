@@ -12,4 +12,5 @@
 pub mod keeper;
 pub mod note;
 pub mod outcome;
+pub mod reply;
 pub mod state;

@@ -28,6 +28,8 @@ pub enum Outcome {
         /// ms until it may be free.
         pttl_ms: Option<u64>,
     },
+    /// CLIENT UNBLOCK … ERROR has ended the waiting.
+    Unblocked,
     /// It is the session's for longer.
     Extended {
         /// That of its grant.
@@ -63,6 +65,8 @@ pub struct Read {
     pub value: Bytes,
     /// ms that are left at the majority.
     pub pttl_ms: u64,
+    /// How often it is held (Redisson); 1 else.
+    pub holds: u32,
 }
 
 /// LOCK.INFO.

@@ -51,7 +51,9 @@ use crate::{
     traffic::{
         control::{Ask, Wanted},
         core::Message,
+        lock::LockAsk,
         observe::chronicle::Kind,
+        refusal::Refusal,
         route::{Epoch, NodeId, Topology},
         worker::Fleet,
     },
@@ -210,6 +212,11 @@ impl Driver {
                         driver.tools.fleet.tell(asker.worker, Message::Answer { to: asker, text });
                     });
                 }
+                Ask::Lock(LockAsk { asker, .. }) => {
+                    let text = Refusal::NoLocks.line();
+                    self.tools.fleet.tell(asker.worker, Message::Answer { to: asker, text });
+                }
+                Ask::LockUnblock { .. } | Ask::LockGone(_) => {}
             }
         }
     }

@@ -81,6 +81,21 @@ pub enum Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub [u8; 16]);
 
+impl Token {
+    /// As clients see it: 32 hexadecimal digits.
+    #[must_use]
+    pub fn hex(self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
+    }
+
+    /// What [`Token::hex`] has written; `None`: this is no token.
+    #[must_use]
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let digits = std::str::from_utf8(text).ok().filter(|text| text.len() == 32 && !text.starts_with('+'))?;
+        u128::from_str_radix(digits, 16).ok().map(|token| Self(token.to_be_bytes()))
+    }
+}
+
 /// How a key is recognised as one's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mine {
@@ -127,6 +142,8 @@ pub struct Held {
 pub enum Input {
     /// A session wants something.
     Ask(LockAsk),
+    /// CLIENT UNBLOCK: if this session waits, it is answered `Taken`, or `Unblocked` if `error`.
+    Unblock { session: u64, error: bool },
     /// A session that has asked for a lock ends, or was reset.
     Gone(u64),
     /// A line is there; what an older one had queued is dead (CLIENT KILL ID was answered).
