@@ -75,14 +75,17 @@ struct Deployment {
     /// Directory that this Circlet keeps for itself: a second one in it does not start.
     #[arg(long, value_name = "DIR")]
     state: Option<std::path::PathBuf>,
+    /// Trusts nodes that the state directory does not know with locks at once: when no Circlet has used them for locks before.
+    #[arg(long)]
+    lock_bootstrap: bool,
     #[command(flatten)]
     common: Common,
 }
 
 impl Deployment {
     fn into_overrides(self) -> Overrides {
-        let Self { listen, node, state, common } = self;
-        Overrides { listen, nodes: node, state, ..common.into_overrides() }
+        let Self { listen, node, state, lock_bootstrap, common } = self;
+        Overrides { listen, nodes: node, state, lock_bootstrap, ..common.into_overrides() }
     }
 }
 

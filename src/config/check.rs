@@ -7,19 +7,21 @@ use super::{Config, Distribution, draft::Draft, mistake::Place, nodes, option};
 use crate::traffic::{route::Address, settings::Facade};
 
 /// The first option may not be above the second.
-const ORDERED: [(&str, &str); 6] = [
+const ORDERED: [(&str, &str); 7] = [
     ("session.soft_output", "session.hard_output"), // reading must stop before the session is closed
     ("session.hard_output", "limits.max_buffered"), // one session may not be owed more than all together
     ("pipe.backoff_min", "pipe.backoff_max"),       // pauses grow from the first to the second
     ("limits.max_bulk", "limits.max_request"),      // an argument is a part of a request
     ("limits.max_inline", "limits.max_request"),    // an inline command is a request
     ("limits.max_request", "limits.max_buffered"),  // a request is held until it is whole
+    ("lock.node_timeout", "lock.max_ttl"),          // else no lock is ever taken in time
 ];
 
 /// Reports every contradiction in the draft.
 pub(super) fn apply(draft: &mut Draft) {
     order(draft);
     facade(draft);
+    locks(draft);
     if let Some(admin) = draft.config.admin.clone()
         && draft.config.listen.contains(&admin)
     {
@@ -82,6 +84,33 @@ pub(super) fn facade(draft: &mut Draft) {
          cluster_facade to the host:port where they reach Circlet"
             .to_owned(),
     );
+}
+
+/// Locks need a majority, and something that remembers.
+fn locks(draft: &mut Draft) {
+    let place = |draft: &Draft, key| draft.place(key).cloned().unwrap_or(Place::Nowhere);
+    let nodes = draft.config.lock.nodes;
+    if nodes != 0 && nodes.is_multiple_of(2) && !draft.is_broken("lock.nodes") {
+        let text = format!(
+            "lock.nodes is {nodes}, and an even number survives no more failures than one less; use 1, 3 or 5, or 0 for no locks"
+        );
+        draft.mistake(place(draft, "lock.nodes"), text);
+    }
+    if draft.config.traffic.locks.prefix.is_empty() || draft.is_broken("lock.prefix") {
+        return;
+    }
+    let prefix = option::quoted(&String::from_utf8_lossy(&draft.config.traffic.locks.prefix));
+    if nodes == 0 {
+        let text = format!("lock.prefix is {prefix}, but lock.nodes is 0; set lock.nodes to 3, or remove lock.prefix");
+        draft.mistake(place(draft, "lock.prefix"), text);
+    }
+    if draft.config.state.is_none() && !draft.is_broken("state") {
+        let text = format!(
+            "lock.prefix is {prefix}, but there is no state directory, and locks must remember which nodes can be trusted; set \
+             state, or remove lock.prefix"
+        );
+        draft.mistake(place(draft, "lock.prefix"), text);
+    }
 }
 
 /// What a distribution does not use may not be set, except to its default, as a whole file says it.

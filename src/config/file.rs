@@ -142,11 +142,11 @@ mod tests {
             ("[node]\nname = \"a\"", "c.toml:1: [node] is no section; did you mean [[nodes]]?"),
             (
                 "[databases]\nx = 1",
-                "c.toml:1: [databases] is no section; use keys, latency, limits, log, pipe, rebalance, ring, session, slowlog or [[nodes]]",
+                "c.toml:1: [databases] is no section; use keys, latency, limits, lock, log, pipe, rebalance, ring, session, slowlog or [[nodes]]",
             ),
             (
                 "[limits.more]\nx = 1",
-                "c.toml:1: [limits.more] is no section; use keys, latency, limits, log, pipe, rebalance, ring, session, slowlog or [[nodes]]",
+                "c.toml:1: [limits.more] is no section; use keys, latency, limits, lock, log, pipe, rebalance, ring, session, slowlog or [[nodes]]",
             ),
             ("limits = 3", "c.toml:1: limits is 3; write [limits] and its options on the lines below"),
             (

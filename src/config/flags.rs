@@ -24,6 +24,8 @@ pub struct Overrides {
     pub workers: Option<String>,
     /// `--node [NAME=]ADDRESS[*WEIGHT]`, may be repeated.
     pub nodes: Vec<String>,
+    /// `--lock-bootstrap`.
+    pub lock_bootstrap: bool,
     /// `--log FILTER`.
     pub log: Option<String>,
     /// `--log-format human|json`.
@@ -45,6 +47,7 @@ pub(super) fn apply(draft: &mut Draft, overrides: &Overrides) {
         ("--admin", "admin", overrides.admin.clone()),
         ("--state", "state", path(&overrides.state)),
         ("--workers", "workers", overrides.workers.clone()),
+        ("--lock-bootstrap", "lock.bootstrap", overrides.lock_bootstrap.then(|| "true".to_owned())),
         ("--log", "log.filter", overrides.log.clone()),
         ("--log-format", "log.format", overrides.log_format.clone()),
         ("--requirepass-file", "requirepass_file", path(&overrides.requirepass_file)),

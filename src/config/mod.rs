@@ -90,6 +90,8 @@ pub struct Config {
     pub rebalance: Rebalance,
     /// Whether keys are kept or may be lost when nodes change.
     pub profile: Profile,
+    /// What locks are allowed, and where they lie.
+    pub lock: Lock,
     /// What is logged and how.
     pub log: Log,
     /// The Redis nodes; at least one, names and addresses unique.
@@ -127,6 +129,33 @@ pub struct Rebalance {
 impl Default for Rebalance {
     fn default() -> Self {
         Self { rate: 20_000, bytes_per_second: 50 << 20, big_key_bytes: 1 << 20, part_keys: 1_000_000 }
+    }
+}
+
+/// Locks; what the data plane must know of them too is in [`Settings::locks`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Nodes that keep each lock: 1, 3 or 5; 0: there are no locks.
+    pub nodes: usize,
+    /// Nodes that no state directory knows are trusted at once.
+    pub bootstrap: bool,
+    /// How long a lock waits for a node.
+    pub node_timeout: Duration,
+    /// Clients that may wait for locks at a time.
+    pub max_waiters: usize,
+    /// Locks that may be held at a time.
+    pub max_held: usize,
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            bootstrap: false,
+            node_timeout: Duration::from_millis(250),
+            max_waiters: 100_000,
+            max_held: 1_000_000,
+        }
     }
 }
 
@@ -176,6 +205,7 @@ impl Default for Config {
             hash_tag: Some(Tag::BRACES),
             rebalance: Rebalance::default(),
             profile: Profile::Store,
+            lock: Lock::default(),
             log: Log { filter: "info".to_owned(), format: LogFormat::Human },
             nodes: Vec::new(),
             traffic: Settings { workers, ..Settings::default() },

@@ -63,6 +63,10 @@ enum Kind {
     /// Two bytes; empty for none.
     HashTag(fn(&mut Config) -> &mut Option<Tag>),
     LogFilter(fn(&mut Config) -> &mut String),
+    /// What names begin with; empty for none.
+    Prefix(fn(&mut Config) -> &mut Vec<u8>),
+    /// `true` or `false`.
+    Switch(fn(&mut Config) -> &mut bool),
     LogFormat(fn(&mut Config) -> &mut LogFormat),
 }
 
@@ -75,6 +79,9 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// Offsets inside a request are 32 bits wide; the largest whole number of MB below that.
 const MAX_REQUEST: u64 = 4_095 * MB;
+
+/// Longest prefix of locks, bytes.
+const MAX_PREFIX: usize = 256;
 
 /// All options.
 pub(super) static ROWS: &[Row] = &[
@@ -101,6 +108,13 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "rebalance.bytes_per_second", kind: Kind::Size(|c| &mut c.rebalance.bytes_per_second, 0..=1_024 * GB) },
     Row { key: "rebalance.big_key_bytes", kind: Kind::Size(|c| &mut c.rebalance.big_key_bytes, 64 * KB..=GB) },
     Row { key: "rebalance.part_keys", kind: Kind::Count(|c| &mut c.rebalance.part_keys, 1_000..=100_000_000) },
+    Row { key: "lock.nodes", kind: Kind::Count(|c| &mut c.lock.nodes, 0..=5) },
+    Row { key: "lock.max_ttl", kind: Kind::Time(|c| &mut c.traffic.locks.max_ttl, SECOND..=24 * HOUR) },
+    Row { key: "lock.bootstrap", kind: Kind::Switch(|c| &mut c.lock.bootstrap) },
+    Row { key: "lock.prefix", kind: Kind::Prefix(|c| &mut c.traffic.locks.prefix) },
+    Row { key: "lock.node_timeout", kind: Kind::Time(|c| &mut c.lock.node_timeout, 10..=MINUTE) },
+    Row { key: "lock.max_waiters", kind: Kind::Count(|c| &mut c.lock.max_waiters, 0..=10_000_000) },
+    Row { key: "lock.max_held", kind: Kind::Count(|c| &mut c.lock.max_held, 1..=10_000_000) },
     Row { key: "log.filter", kind: Kind::LogFilter(|c| &mut c.log.filter) },
     Row { key: "log.format", kind: Kind::LogFormat(|c| &mut c.log.format) },
     Row { key: "limits.max_bulk", kind: Kind::Size(|c| &mut c.traffic.limits.max_bulk, KB..=MAX_REQUEST) },
@@ -322,6 +336,8 @@ impl Kind {
             Self::KeyHash(at) => *at(config) = choice(text, &KeyHash::NAMES)?,
             Self::HashTag(at) => *at(config) = value::hash_tag(string()?)?,
             Self::LogFilter(at) => *at(config) = filter(string()?)?,
+            Self::Prefix(at) => *at(config) = prefix(string()?)?,
+            Self::Switch(at) => *at(config) = choice(text, &[("true", true), ("false", false)])?,
             Self::LogFormat(at) => {
                 *at(config) = choice(text, &[("human", LogFormat::Human), ("json", LogFormat::Json)])?;
             }
@@ -360,6 +376,8 @@ impl Kind {
             Self::KeyHash(at) => quoted(at(config).name()),
             Self::HashTag(at) => quoted(&value::show_hash_tag(*at(config))),
             Self::LogFilter(at) => quoted(at(config)),
+            Self::Prefix(at) => quoted(&String::from_utf8_lossy(at(config))),
+            Self::Switch(at) => at(config).to_string(),
             Self::LogFormat(at) => quoted(match at(config) {
                 LogFormat::Human => "human",
                 LogFormat::Json => "json",
@@ -437,6 +455,18 @@ fn filter(text: &str) -> Result<String, String> {
         return Err(cure());
     }
     Ok(text.to_owned())
+}
+
+/// Checks what the names of locks begin with.
+fn prefix(text: &str) -> Result<Vec<u8>, String> {
+    const OURS: &str = "circlet:";
+    if text.starts_with(OURS) {
+        return Err(format!("names that begin with {OURS} are Circlet's own; use another one, such as \"lock:\""));
+    }
+    if text.len() > MAX_PREFIX {
+        return Err(format!("use at most {MAX_PREFIX} bytes"));
+    }
+    Ok(text.into())
 }
 
 /// Whether an option is written down though it has its default: where the keys lie shall not hang on what is not said.

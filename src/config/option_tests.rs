@@ -108,6 +108,13 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("rebalance.bytes_per_second", "1GB", "\"1GB\""),
         ("rebalance.big_key_bytes", "64KB", "\"64KB\""),
         ("rebalance.part_keys", "5000", "5000"),
+        ("lock.nodes", "5", "5"),
+        ("lock.max_ttl", "24h", "\"24h\""),
+        ("lock.bootstrap", "true", "true"),
+        ("lock.prefix", "lock:", "\"lock:\""),
+        ("lock.node_timeout", "1m", "\"1m\""),
+        ("lock.max_waiters", "0", "0"),
+        ("lock.max_held", "1", "1"),
         ("log.filter", "warn,circlet=trace", "\"warn,circlet=trace\""),
         ("log.format", "json", "\"json\""),
         ("limits.max_bulk", "1KB", "\"1KB\""),
@@ -148,15 +155,18 @@ fn every_option_can_be_set_and_changes_itself_only() {
     assert_eq!(cases.iter().map(|case| case.0).collect::<Vec<_>>(), keys);
     let defaults = show_all(&Config::default());
     for (key, value, shown) in cases {
-        // Two of them mean nothing to Circlet's own ring, and are refused there.
-        let ketama = ["ring.hash", "ring.hash_tag"].contains(&key);
-        let config =
-            with_all(&[if ketama { "ring.distribution=ketama" } else { "" }, &format!("{key}={value}")]).unwrap();
+        // Some mean nothing without another one, and are refused then.
+        let needed = match key {
+            "ring.hash" | "ring.hash_tag" => "ring.distribution=ketama",
+            "lock.prefix" => "state=/var/lib/circlet",
+            _ => "",
+        };
+        let config = with_all(&[needed, &format!("{key}={value}")]).unwrap();
         for ((row, is), (_, default)) in show_all(&config).into_iter().zip(&defaults) {
             if row == key {
                 assert_eq!(is.as_deref(), Some(shown));
                 assert_ne!(is, *default, "{key}: the test sets the default");
-            } else if !(ketama && row == "ring.distribution") {
+            } else if needed.split('=').next() != Some(row) {
                 assert_eq!(is, *default, "{key} changes {row}");
             }
         }
@@ -211,4 +221,27 @@ fn a_log_filter_is_a_level_or_directives() {
     for wrong in ["", "loud", "infoo", "info,", "circlet", "circlet=loud", "circlet[=info"] {
         assert!(filter(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn locks_have_an_odd_number_of_nodes_and_a_prefix_that_is_nobody_elses() {
+    for nodes in ["2", "4"] {
+        let found = with(&format!("lock.nodes={nodes}")).unwrap_err();
+        assert!(found.contains(&format!("lock.nodes is {nodes}, ")) && found.contains("use 1, 3 or 5"), "{found}");
+    }
+    let prefix = |prefix: &str, more: &str| with_all(&[more, &format!("lock.prefix={prefix}")]);
+    let state = "state=/var/lib/circlet";
+    let found = prefix("circlet:lock:", state).unwrap_err();
+    assert!(
+        found.contains("lock.prefix is \"circlet:lock:\"; names that begin with circlet: are Circlet's own"),
+        "{found}"
+    );
+    assert!(prefix(&"l".repeat(257), state).unwrap_err().contains("at most 256 bytes"));
+    assert!(prefix("lock:", "").unwrap_err().contains("there is no state directory"));
+    let found = with_all(&[state, "lock.nodes=0", "lock.prefix=lock:"]).unwrap_err();
+    assert!(found.contains("but lock.nodes is 0"), "{found}");
+    assert_eq!(prefix("lock:", state).unwrap().traffic.locks.prefix, b"lock:");
+    assert!(with("lock.bootstrap=yes").unwrap_err().contains("use \"true\" or \"false\""));
+    let found = with_all(&["lock.max_ttl=1s", "lock.node_timeout=2s"]).unwrap_err();
+    assert!(found.contains("lock.node_timeout is \"2s\", above lock.max_ttl (\"1s\")"), "{found}");
 }
