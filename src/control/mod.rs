@@ -25,6 +25,7 @@ pub mod plane;
 pub mod probe;
 pub mod rebalance;
 pub mod reload;
+mod sealed;
 pub mod signals;
 pub mod source;
 pub mod start;

@@ -15,7 +15,6 @@
 //! stand in the file, which only its owner may read. Bounded by [`MAX_FILE`]. Io; [`begin`] is pure.
 
 mod error;
-mod file;
 mod kept;
 
 use std::{
@@ -24,11 +23,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::members::{self, Listed, Member, Members, Wish};
 use crate::{
     config::{Config, Credentials},
+    control::sealed,
     traffic::route::{Address, Scheme},
 };
 pub use error::StateError;
@@ -36,8 +34,8 @@ pub use error::StateError;
 /// Longest file: a thousand nodes take less than 1 MB.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What of a pool's name stands as it is in the file's name.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+/// The format of the file.
+const FORMAT: u64 = 1;
 
 /// Everything that is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,14 +210,11 @@ impl Store {
     /// # Errors
     /// The file cannot be read, is damaged or of a newer Circlet; it is left as it is.
     pub fn open(dir: &Path, pool: Option<&str>, config: &Config) -> Result<(Self, Option<State>), StateError> {
-        let name = match pool {
-            None => "ring.json".to_owned(),
-            Some(pool) => format!("ring-{}.json", utf8_percent_encode(pool, PLAIN)),
-        };
+        let name = sealed::name("ring", pool);
         let store = Self { dir: dir.to_path_buf(), name, configured: Mutex::new(credentials(config)) };
         let path = store.path();
-        let Some(bytes) = file::read(&path, MAX_FILE)? else { return Ok((store, None)) };
-        let body = file::open(&path, &bytes)?;
+        let Some(bytes) = sealed::read(&path, MAX_FILE)? else { return Ok((store, None)) };
+        let body = sealed::open(&path, FORMAT, &bytes)?;
         let state = kept::read(body, &store.configured()).map_err(|why| why.at(&path))?;
         Ok((store, Some(state)))
     }
@@ -254,9 +249,9 @@ impl Store {
         self.save_through(state, &mut |_| Ok(()))
     }
 
-    fn save_through(&self, state: &State, gate: &mut file::Gate<'_>) -> Result<(), StateError> {
-        let bytes = file::seal(&kept::write(state, &self.configured()));
-        file::replace(&self.dir, &self.name, &bytes, gate).map_err(|error| StateError::Io {
+    fn save_through(&self, state: &State, gate: &mut sealed::Gate<'_>) -> Result<(), StateError> {
+        let bytes = sealed::seal(FORMAT, &kept::write(state, &self.configured()));
+        sealed::replace(&self.dir, &self.name, &bytes, gate).map_err(|error| StateError::Io {
             path: self.path(),
             doing: "written",
             error,

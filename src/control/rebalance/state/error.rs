@@ -2,8 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use super::file::FORMAT;
-use crate::traffic::route::Scheme;
+use super::FORMAT;
+use crate::{control::sealed::Fault, traffic::route::Scheme};
 
 /// Why Circlet does not start, or could not write.
 #[derive(Debug)]
@@ -87,6 +87,16 @@ impl fmt::Display for StateError {
 }
 
 impl std::error::Error for StateError {}
+
+impl From<Fault> for StateError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io { path, doing, error } => Self::Io { path, doing, error },
+            Fault::Damaged { path, what } => Self::Damaged { path, what },
+            Fault::Newer { path, format } => Self::Newer { path, format },
+        }
+    }
+}
 
 /// A scheme with everything that decides.
 fn told(scheme: &Scheme) -> String {

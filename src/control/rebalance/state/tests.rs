@@ -2,8 +2,11 @@
 
 use std::{fs, io, os::unix::fs::PermissionsExt as _};
 
-use super::{file::Step, *};
-use crate::config::{Overrides, load};
+use super::*;
+use crate::{
+    config::{Overrides, load},
+    control::sealed::Step,
+};
 
 /// A directory that goes with its owner.
 struct Dir(PathBuf);
@@ -215,7 +218,8 @@ fn a_newer_file_is_refused_and_stays_as_it_is() {
     assert!(error.ends_with("is of a newer Circlet (format 2, this one knows 1); start that version"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), newer);
     // A field that this version does not know is no state of its format.
-    let strange = file::seal(&kept::write(&full(&config), &HashMap::new()).replacen("\"epoch\"", "\"era\"", 1));
+    let strange =
+        sealed::seal(FORMAT, &kept::write(&full(&config), &HashMap::new()).replacen("\"epoch\"", "\"era\"", 1));
     fs::write(&path, strange).unwrap();
     assert!(opened(&dir, &config).unwrap_err().to_string().contains("unknown field `era`"));
 }

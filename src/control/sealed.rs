@@ -1,4 +1,5 @@
-//! The file around a state: its format, its digest, and how it is replaced so that it is always whole. Io.
+//! The file around what must outlive the process: its format, its digest, and how it is replaced so that it is always whole.
+//! The ring's state and that of locks are kept so. Io.
 //!
 //! ```text
 //!  {"format":1,"sha256":"64 hexadecimal digits","state":BODY}
@@ -9,36 +10,53 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use super::StateError;
+/// What of a pool's name stands as it is in the file's name.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-/// The format that is written; a lower one would be read too, if there were one.
-pub(super) const FORMAT: u64 = 1;
+/// Why a file cannot be read.
+#[derive(Debug)]
+pub(in crate::control) enum Fault {
+    /// The system refused.
+    Io { path: PathBuf, doing: &'static str, error: io::Error },
+    /// The content is not what was written.
+    Damaged { path: PathBuf, what: String },
+    /// It is of a newer Circlet, in this format.
+    Newer { path: PathBuf, format: u64 },
+}
 
 const HEAD: &str = "{\"format\":";
 const DIGEST: &str = ",\"sha256\":\"";
 const BODY: &str = "\",\"state\":";
 const TAIL: &str = "}\n";
 
-/// Puts `body` into its frame.
-pub(super) fn seal(body: &str) -> Vec<u8> {
-    format!("{HEAD}{FORMAT}{DIGEST}{}{BODY}{body}{TAIL}", digest(body.as_bytes())).into_bytes()
+/// What the file `stem` of `pool` is called.
+pub(in crate::control) fn name(stem: &str, pool: Option<&str>) -> String {
+    match pool {
+        None => format!("{stem}.json"),
+        Some(pool) => format!("{stem}-{}.json", utf8_percent_encode(pool, PLAIN)),
+    }
 }
 
-/// The body of what [`seal`] gave.
-pub(super) fn open<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, StateError> {
-    let damaged = |what: &str| StateError::Damaged { path: path.to_path_buf(), what: what.to_owned() };
+/// Puts `body` into its frame.
+pub(in crate::control) fn seal(format: u64, body: &str) -> Vec<u8> {
+    format!("{HEAD}{format}{DIGEST}{}{BODY}{body}{TAIL}", digest(body.as_bytes())).into_bytes()
+}
+
+/// The body of what [`seal`] gave in the format `known`; a lower one would be read too, if there were one.
+pub(in crate::control) fn open<'b>(path: &Path, known: u64, bytes: &'b [u8]) -> Result<&'b str, Fault> {
+    let damaged = |what: &str| Fault::Damaged { path: path.to_path_buf(), what: what.to_owned() };
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is no text"))?;
     let rest = text.strip_prefix(HEAD).ok_or_else(|| damaged("it does not begin with its format"))?;
     let (format, rest) = rest.split_once(DIGEST).ok_or_else(|| damaged("it has no digest"))?;
-    let known = FORMAT.to_string();
-    if format != known {
+    if format != known.to_string() {
         return Err(match format.parse::<u64>() {
-            Ok(format) if format > FORMAT => StateError::Newer { path: path.to_path_buf(), format },
+            Ok(format) if format > known => Fault::Newer { path: path.to_path_buf(), format },
             _ => damaged("its format is none"),
         });
     }
@@ -55,8 +73,8 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// The bytes of the file at `path`, up to `most`; `None`: there is none.
-pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, StateError> {
-    let failed = |error| StateError::Io { path: path.to_path_buf(), doing: "read", error };
+pub(in crate::control) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Fault> {
+    let failed = |error| Fault::Io { path: path.to_path_buf(), doing: "read", error };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -65,14 +83,14 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, StateError
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > most {
-        return Err(StateError::Damaged { path: path.to_path_buf(), what: format!("it has more than {most} bytes") });
+        return Err(Fault::Damaged { path: path.to_path_buf(), what: format!("it has more than {most} bytes") });
     }
     Ok(Some(bytes))
 }
 
 /// What [`replace`] does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::control) enum Step {
     Create,
     Write,
     Sync,
@@ -81,11 +99,11 @@ pub(super) enum Step {
 }
 
 /// Is asked before each step; an error ends the work there, as if the machine had stopped.
-pub(super) type Gate<'g> = dyn FnMut(Step) -> io::Result<()> + 'g;
+pub(in crate::control) type Gate<'g> = dyn FnMut(Step) -> io::Result<()> + 'g;
 
 /// Replaces the file `name` in `dir`. When it returns, the new content is on the disk; when it fails at any point, there is the
 /// old content, or the new one.
-pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8], gate: &mut Gate<'_>) -> io::Result<()> {
+pub(in crate::control) fn replace(dir: &Path, name: &str, bytes: &[u8], gate: &mut Gate<'_>) -> io::Result<()> {
     let (new, path) = (dir.join(format!("{name}.new")), dir.join(name));
     gate(Step::Create)?;
     // One that is left over from a write that was cut off is begun anew.
