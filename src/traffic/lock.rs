@@ -12,6 +12,12 @@ use bytes::Bytes;
 
 use super::core::Asker;
 
+/// Bytes that the name of a lock may have: each lock that is known is kept by its name.
+pub const MAX_NAME: usize = 1 << 10;
+
+/// Bytes that an owner's text, or a value, may have.
+pub const MAX_VALUE: usize = 4 << 10;
+
 /// A lock: locks of different dbs are different ones, as keys are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockName {

@@ -79,6 +79,8 @@ pub enum Refusal<'a> {
     LockLost(&'a str),
     /// A lock cannot be asked for like that; why, with the cure.
     LockRefused(&'a str),
+    /// A command about locks, in a transaction.
+    LockInTransaction(&'a str),
     /// This Circlet keeps no locks, for it could not remember what makes them safe.
     NoLocks,
 }
@@ -168,6 +170,7 @@ impl Refusal<'_> {
             | Self::OwnKey(_)
             | Self::LockLost(_)
             | Self::LockRefused(_)
+            | Self::LockInTransaction(_)
             | Self::NoLocks
             | Self::MultiRefused(..) => Kind::Command,
             Self::CrossSlot(..) => Kind::CrossSlot,
@@ -282,6 +285,10 @@ impl Refusal<'_> {
             Self::NoQuorum(words) => format!("NOQUORUM {words}"),
             Self::LockLost(why) => format!("LOCKLOST {why}"),
             Self::LockRefused(why) => format!("ERR {why}"),
+            Self::LockInTransaction(name) => format!(
+                "ERR '{name}' asks a majority of nodes and cannot be part of a transaction; take the lock before MULTI, and \
+                 release it after EXEC"
+            ),
             Self::NoLocks => {
                 "ERR locks need a state directory, so that a restart of Circlet forgets no node's: start Circlet \
                               with --state DIR, or set state in its configuration"

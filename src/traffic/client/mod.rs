@@ -22,7 +22,7 @@ pub use doing::Doing;
 pub use load::Load;
 pub use registry::{NO_COMMAND, Names, Record, Refused, Registry};
 pub use slots::{Reply, Slots};
-pub use special::{Awaiting, Blocked, Modes, Pass, Special};
+pub use special::{Awaiting, Blocked, LockWait, Modes, Pass, Special, Then};
 pub use tracking::{Tracked, Tracking, Wish};
 
 use super::{

@@ -2,6 +2,8 @@
 //!
 //! [`Modes`] says in one byte what the request path must look at; the particulars stand in [`Special`]. Pure.
 
+use bytes::Bytes;
+
 use super::{
     pushes::Pushes,
     tracking::Tracking,
@@ -84,6 +86,10 @@ pub struct Special {
     pub admin: bool,
     /// What it may pass the gate with.
     pub pass: Pass,
+    /// It has asked for locks since it began, or since RESET.
+    pub locks: bool,
+    /// It waits for an answer about a lock.
+    pub lock: Option<LockWait>,
 }
 
 impl Special {
@@ -139,6 +145,28 @@ pub struct Blocked {
     pub since_us: u64,
     /// It is about to be given at another node: the nil of this one is not for the client.
     pub moves: bool,
+}
+
+/// An answer about a lock that a session waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockWait {
+    /// The slot of its reply.
+    pub seq: u32,
+    /// It may take as long as the client likes: CLIENT UNBLOCK ends it.
+    pub waits: bool,
+    /// What is done when it is the answer that is wanted.
+    pub then: Option<Box<Then>>,
+    /// A key that the client must not cache, though it has read it (CLIENT TRACKING).
+    pub uncached: Option<Bytes>,
+}
+
+/// What a script on `lock.prefix` does beside its lock, once that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Then {
+    /// The answer that it is done at.
+    pub at: Vec<u8>,
+    /// Commands for the nodes: messages, and keys that are no locks.
+    pub commands: Vec<Vec<Bytes>>,
 }
 
 /// What a session may pass the gate with, once: the keys that were brought for its next request, or why they were not.

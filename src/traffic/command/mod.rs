@@ -31,6 +31,6 @@ pub mod table;
 
 pub use flags::{Acl, Flags};
 pub use keys::{KeysError, Patterns};
-pub use route::{Gather, Local, Reason, Route, Script, Session, Split, Stepwise};
+pub use route::{Gather, Local, Lock, Reason, Route, Script, Session, Split, Stepwise};
 pub use row::Row;
 pub use table::{Found, Table};

@@ -32,6 +32,8 @@ pub enum Route {
     Local(Local),
     /// Changes what the session is, or takes a node connection for it alone.
     Session(Session),
+    /// Asked of the control plane, which keeps locks.
+    Lock(Lock),
     /// Answered with an error that says why.
     Refuse(Reason),
 }
@@ -240,6 +242,18 @@ pub enum Session {
     Unsubscribe(pubsub::Kind),
 }
 
+/// A command about locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the command it is named after")]
+pub enum Lock {
+    Acquire,
+    Extend,
+    Help,
+    Info,
+    List,
+    Release,
+}
+
 /// A command that asks the nodes several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each variant is the command it is named after")]
@@ -379,6 +393,16 @@ const SCRIPTS: &[(&str, Script)] = &[
     ("flush", Script::Flush),
 ];
 
+/// Words of the `route` column after `lock:`.
+const LOCKS: &[(&str, Lock)] = &[
+    ("acquire", Lock::Acquire),
+    ("extend", Lock::Extend),
+    ("help", Lock::Help),
+    ("info", Lock::Info),
+    ("list", Lock::List),
+    ("release", Lock::Release),
+];
+
 /// Words of the `route` column after `steps:`.
 const STEPWISE: &[(&str, Stepwise)] = &[
     ("cluster-countkeysinslot", Stepwise::ClusterCountKeysInSlot),
@@ -422,6 +446,9 @@ impl Route {
         }
         if let Some(steps) = word.strip_prefix("steps:") {
             return STEPWISE.iter().find(|(name, _)| *name == steps).map(|(_, steps)| Self::Steps(*steps));
+        }
+        if let Some(lock) = word.strip_prefix("lock:") {
+            return LOCKS.iter().find(|(name, _)| *name == lock).map(|(_, lock)| Self::Lock(*lock));
         }
         if let Some(reason) = word.strip_prefix("refuse:") {
             return REASONS.iter().find(|(name, _)| *name == reason).map(|(_, reason)| Self::Refuse(*reason));

@@ -10,10 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Core, Question, Todo, Told};
-use crate::traffic::{
-    client::{ClientKey, Reply},
-    settings::Settings,
-};
+use crate::traffic::{client::ClientKey, settings::Settings};
 
 /// One worker's word to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +116,7 @@ impl Core {
             Message::Unblock { id, error, from } => self.unblock_for(id, error, from),
             Message::Brought { ticket, result } => self.were_brought(ticket, result),
             Message::Settings(NewSettings(settings)) => self.set_settings(settings),
-            Message::Answer { to, text } => self.fill(to.key, to.seq, Reply::Bytes(&text)),
+            Message::Answer { to, text } => self.answered(to, &text),
             Message::Push { id, bytes } => {
                 if let Some(key) = self.key_of(id) {
                     self.push(key, &bytes);

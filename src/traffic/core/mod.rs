@@ -450,6 +450,7 @@ impl Core {
     /// What a session has outside of itself ends with it.
     fn leave(&mut self, key: ClientKey) {
         self.waits_no_more(key);
+        self.leave_locks(key);
         self.stop_tracking(key);
         self.awaits_no_more(key);
         self.forget_subscriptions(key);

@@ -354,6 +354,7 @@ impl Core {
                 Taken::Yes
             }
             Route::Session(which) => self.session(key, request, row, which),
+            Route::Lock(which) => self.lock(key, request, which),
             Route::Refuse(reason) => {
                 self.refuse_for(key, row, reason);
                 Taken::Yes

@@ -74,7 +74,7 @@ fn columns_agree_with_each_other() {
         assert!(row.subs.iter().all(|sub| sub.arity.unsigned_abs() >= 2), "{name}");
         let blocking = row.flags.has(Flags::BLOCKING);
         let pinned = matches!(row.route, Route::Refuse(Reason::Pinned) | Route::Session(_));
-        assert!(!blocking || pinned || row.route == Route::Keys, "{name} blocks");
+        assert!(!blocking || pinned || matches!(row.route, Route::Keys | Route::Lock(_)), "{name} blocks");
         let counts = matches!(row.route, Route::All(Gather::Max | Gather::Union));
         assert!(!row.flags.has(Flags::PUBSUB) || pinned || counts, "{name} is of publish/subscribe");
         if let Some(index) = row.single_key() {

@@ -177,6 +177,9 @@ impl Core {
     /// Ends the waiting of a session, as if its time were over or with an error. `asker` is told whether it waited; of
     /// several nodes (WAIT) the first one's word counts.
     pub(in crate::traffic::core) fn unblock(&mut self, key: ClientKey, error: bool, asker: Option<Asker>) {
+        if self.unblock_lock(key, error) {
+            return self.answer_asker(asker, true);
+        }
         let special = self.client(key).and_then(|client| client.special.as_ref());
         let Some(blocked) = special.and_then(|special| special.blocked.clone()) else {
             return self.answer_asker(asker, false);

@@ -28,7 +28,7 @@ const WRONG_TOKEN: &str = "WRONGPASS this is not the admin token; it is what adm
                            Circlet's configuration";
 
 /// Only administrators change nodes.
-const NO_ADMIN: &str = "NOPERM only administrators may do this: connect from Circlet's own machine (loopback or a unix \
+pub(super) const NO_ADMIN: &str = "NOPERM only administrators may do this: connect from Circlet's own machine (loopback or a unix \
                         socket), or give CIRCLET AUTH with the admin token first";
 
 /// What CIRCLET HELP answers, in the form of Redis's HELP.
@@ -87,7 +87,7 @@ impl Core {
     }
 
     /// Whether a session may change nodes: it comes from this machine, or has given the admin token.
-    fn is_admin(&self, key: ClientKey) -> bool {
+    pub(super) fn is_admin(&self, key: ClientKey) -> bool {
         let Some(client) = self.client(key) else { return false };
         let local = match client.record.addr.parse::<std::net::SocketAddr>() {
             Ok(addr) => addr.ip().to_canonical().is_loopback(),

@@ -217,6 +217,7 @@ impl Core {
         self.forget_watch(key);
         let (authenticated, db) = (self.settings.requirepass.is_none(), self.settings.session.database);
         self.stop_tracking(key);
+        self.leave_locks(key);
         if let Some(client) = self.client_mut(key) {
             client.proto = Proto::Resp2;
             if client.reply_mode == ReplyMode::Off {

@@ -17,6 +17,7 @@ mod exec;
 mod filter;
 mod info;
 mod latency;
+mod lock;
 mod moved;
 mod publish;
 mod scan;

@@ -20,7 +20,7 @@ use crate::traffic::{
         registry::NOT_QUEUEING,
         transaction::{Home, Share, Transaction},
     },
-    command::{Flags, KeysError, Local, Reason, Route, Row, Script, Session, Stepwise},
+    command::{Flags, KeysError, Local, Lock, Reason, Route, Row, Script, Session, Stepwise},
     core::{
         Core,
         dispatch::own_among,
@@ -185,6 +185,11 @@ impl Core {
             | Route::Refuse(Reason::Cluster | Reason::SlotStats) => Some(Share::Own),
             Route::Refuse(reason) => {
                 self.refuse_for(key, row, reason);
+                None
+            }
+            Route::Lock(Lock::Help) => Some(Share::Own),
+            Route::Lock(_) => {
+                self.refuse(key, &Refusal::LockInTransaction(&row.name));
                 None
             }
         }
