@@ -11,6 +11,7 @@
 //!  change     nodes join, leave, change weight, are replaced
 //!  followers  who listens, tracks or looks, while nodes join and leave
 //!  cache      the same without copies: a miss, and never an old value
+//!  locks/     one client at a time has a lock, and fences grow, whatever happens
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -31,6 +32,7 @@ mod crowd;
 mod faults;
 mod followers;
 mod leftovers;
+mod locks;
 mod memory;
 mod metrics;
 mod mixup;

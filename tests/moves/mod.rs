@@ -16,7 +16,6 @@
 
 mod audit;
 mod ballast;
-mod inside;
 mod keys;
 mod linear;
 mod nemesis;

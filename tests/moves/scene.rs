@@ -9,9 +9,10 @@ use rustix::process::Signal;
 
 use circlet::{control::rebalance::drive::Safety, traffic::route::Ring};
 
-use super::{inside::Inside, play::Play};
+use super::play::Play;
 use crate::support::{
-    Circlet, Client, Redis, circlet::Plan, dir::Dir, port::Port, relay::Relay, resp::Value, wait::until_true,
+    Circlet, Client, Redis, circlet::Plan, dir::Dir, inside::Inside, port::Port, relay::Relay, resp::Value,
+    wait::until_true,
 };
 
 /// What the servers of a round are to be like.
@@ -109,7 +110,7 @@ impl Scene {
                 let port = Port::lease();
                 let listen = format!("127.0.0.1:{}", port.number());
                 let overrides = Inside::overrides(&listen, &nodes, &settings, state.path());
-                Front::Inside { _circlet: Inside::start(&overrides, safety), port }
+                Front::Inside { _circlet: Inside::start(&overrides, move |pool| pool.safety = safety), port }
             }
         };
         let scene = Self { front, members, seats, next: None, copies_left: false, setup, _state: state };

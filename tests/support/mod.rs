@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod dir;
 pub mod fake;
 pub mod http;
+pub mod inside;
 pub mod nutcracker;
 pub mod port;
 pub mod process;

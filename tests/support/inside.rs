@@ -4,7 +4,7 @@ use std::{path::Path, thread, time::Duration};
 
 use circlet::{
     config::{self, Overrides},
-    control::{self, Doors, Pool, Source, rebalance::drive::Safety},
+    control::{self, Doors, Pool, Source},
 };
 use tokio::{runtime, sync::oneshot};
 
@@ -19,8 +19,8 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// Starts it, with rules switched off perhaps.
-    pub fn start(overrides: &Overrides, safety: Safety) -> Self {
+    /// Starts it; `rules` switches some of a pool's off perhaps.
+    pub fn start(overrides: &Overrides, rules: impl Fn(&mut Pool) + Send + 'static) -> Self {
         let config = config::load(None, overrides).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let overrides = overrides.clone();
         let (stop, stopped) = oneshot::channel();
@@ -28,7 +28,8 @@ impl Inside {
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let pools = [Pool { safety, ..Pool::only(config) }];
+                let mut pools = [Pool::only(config)];
+                pools.iter_mut().for_each(rules);
                 let doors = Doors::open(&pools).unwrap_or_else(|errors| panic!("{errors:?}"));
                 let mut running = control::start(&pools, doors, Source::flags(overrides)).unwrap();
                 ready.send(()).unwrap();
