@@ -1,11 +1,48 @@
-//! What comes to the keeper and what it wants done. Pure.
+//! Decides everything about locks, and touches nothing: what comes to it and what it wants done.
+//!
+//! ```text
+//!  ask ──► waiting ──► acquire ─┐                  ┌─ view, placement: whose votes count ◄── change: the nodes change
+//!    ├───────────────► extend ──┼─► work: rounds ──┼─ seat, quarantine, clock: whether a node counts
+//!    ├───────────────► release ─┤   and votes      └─ records: only what is on the disk counts
+//!    └───────────────► look ────┘
+//!                       held, validity: what is surely held, and how long
+//! ```
+//! [`machine`] is the switchboard. The rules that may not be relaxed, and the counterexample to each without it, stand in
+//! locks.md and models/lock_model.py, whose cases the tests name. Pure: time, chance and answers come in.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![expect(missing_docs, reason = "the fields of a variant are named by their types")]
+
+mod acquire;
+mod ask;
+mod change;
+mod clock;
+mod dice;
+mod extend;
+mod held;
+mod look;
+mod machine;
+mod placement;
+mod quarantine;
+mod records;
+mod release;
+mod rules;
+mod seat;
+mod timers;
+mod validity;
+mod view;
+mod waiting;
+mod work;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::{
+    machine::Keeper,
+    placement::{SLOTS, slot},
+    rules::{Rules, Safety},
+};
 use crate::traffic::lock::{LockAsk, LockName};
 
 /// Time since the machine was started, suspended time included (CLOCK_BOOTTIME).
