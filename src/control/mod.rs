@@ -20,6 +20,7 @@ pub mod listen;
 pub mod live;
 pub mod lock;
 pub mod logging;
+mod lua;
 pub mod notify;
 pub mod plane;
 pub mod probe;

@@ -5,40 +5,10 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::{fmt::Write as _, sync::LazyLock};
-
-use sha1::{Digest as _, Sha1};
+use crate::control::lua::Lua;
 
 /// A script and the digest by which EVALSHA names it.
-#[derive(Debug)]
-pub(super) struct Script {
-    text: &'static str,
-    sha: LazyLock<String>,
-}
-
-impl Script {
-    pub(super) fn text(&self) -> &'static str {
-        self.text
-    }
-
-    pub(super) fn sha(&self) -> &str {
-        &self.sha
-    }
-}
-
-macro_rules! script {
-    ($text:expr) => {
-        Script { text: $text, sha: LazyLock::new(|| digest($text)) }
-    };
-}
-
-fn digest(text: &str) -> String {
-    Sha1::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
+pub(super) type Script = Lua;
 
 /// What RESTORE, RENAME and membership say of a set that the nonce is not in.
 pub(super) const FENCED: &str = "FENCED";
@@ -61,7 +31,7 @@ pub(super) mod taken {
 /// MEMORY USAGE that is dumped; payload bytes after which the rest is left to the next call.
 /// Reply: two values per key: payload and PTTL; or nil and -2: absent; MEMORY USAGE and 0: too big; nil and -3: was
 /// never moved (the way back). DUMP stands before PTTL: a PTTL that belongs to a later moment is only ever too short.
-pub(super) static GIVE: Script = script!(
+pub(super) static GIVE: Script = Lua::new(
     "
 local big, left, r, n = tonumber(ARGV[2]), tonumber(ARGV[3]), {}, 0
 for i = 2, #KEYS do
@@ -86,7 +56,7 @@ for i = 2, #KEYS do
   n = n + 2
   if left <= 0 then break end
 end
-return r"
+return r",
 );
 
 /// Keys into the target, each at most once.
@@ -95,7 +65,7 @@ return r"
 /// tombstones are off; then TTL and payload per key, the payload empty if the key is absent.
 /// Reply: FENCED, or per key one of [`taken`] or the error line. The tombstone is set first, because whatever fails after
 /// it can be undone, and a node out of memory refuses the first write of a script.
-pub(super) static TAKE: Script = script!(
+pub(super) static TAKE: Script = Lua::new(
     "
 local set, busy = KEYS[1], ARGV[2]
 if redis.call('SISMEMBER', set, ARGV[1]) == 0 then return {ok = 'FENCED'} end
@@ -129,32 +99,32 @@ for i = 2, #KEYS do
     end
   end
 end
-return r"
+return r",
 );
 
 /// Which keys were pulled before. KEYS: the move's set, the keys. ARGV: nonce. Reply: FENCED, or 0 or 1 per key.
-pub(super) static KNOWN: Script = script!(
+pub(super) static KNOWN: Script = Lua::new(
     "
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {ok = 'FENCED'} end
 local r = {}
 for i = 2, #KEYS do r[i - 1] = redis.call('SISMEMBER', KEYS[1], KEYS[i]) end
-return r"
+return r",
 );
 
 /// Opens the move's set in one more db, only where it is open in db 0. KEYS: the set. ARGV: nonce, db. Reply: FENCED or OK.
-pub(super) static OPEN: Script = script!(
+pub(super) static OPEN: Script = Lua::new(
     "
 redis.call('SELECT', '0')
 local open = redis.call('SISMEMBER', KEYS[1], ARGV[1])
 redis.call('SELECT', ARGV[2])
 if open == 0 then return {ok = 'FENCED'} end
 redis.call('SADD', KEYS[1], ARGV[1])
-return {ok = 'OK'}"
+return {ok = 'OK'}",
 );
 
 /// Gives a copy its name. KEYS: the move's set, the key, the copy. ARGV: as [`TAKE`]'s first three; TTL; the command that
 /// tells the copy's length and the length, or '' and anything. Reply: as [`TAKE`] for one key, or BROKEN.
-pub(super) static FINISH: Script = script!(
+pub(super) static FINISH: Script = Lua::new(
     "
 local set, k, copy, busy = KEYS[1], KEYS[2], KEYS[3], ARGV[2]
 if redis.call('SISMEMBER', set, ARGV[1]) == 0 then return {ok = 'FENCED'} end
@@ -178,11 +148,11 @@ if redis.call('EXISTS', k) == 1 then
 end
 redis.call('RENAME', copy, k)
 if ARGV[4] == '0' then redis.call('PERSIST', k) else redis.call('PEXPIRE', k, ARGV[4]) end
-return 1"
+return 1",
 );
 
 /// Entries into a stream. KEYS: the stream. ARGV: per entry its id, how many words follow, the words.
-pub(super) static ADD_ENTRIES: Script = script!(
+pub(super) static ADD_ENTRIES: Script = Lua::new(
     "
 local i = 1
 while i <= #ARGV do
@@ -190,40 +160,29 @@ while i <= #ARGV do
   redis.call('XADD', KEYS[1], ARGV[i], unpack(ARGV, i + 2, i + 1 + n))
   i = i + 2 + n
 end
-return 1"
+return 1",
 );
 
 /// What is pending. KEYS: the stream. ARGV: the group; then id, consumer, idle ms and deliveries each.
-pub(super) static CLAIM: Script = script!(
+pub(super) static CLAIM: Script = Lua::new(
     "
 for i = 2, #ARGV, 4 do
   redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[i + 1], '0', ARGV[i],
     'IDLE', ARGV[i + 2], 'RETRYCOUNT', ARGV[i + 3], 'FORCE', 'JUSTID')
 end
-return 1"
+return 1",
 );
 
 /// TTLs of a hash's fields. KEYS: the hash. ARGV: ms and field each.
-pub(super) static EXPIRE_FIELDS: Script = script!(
+pub(super) static EXPIRE_FIELDS: Script = Lua::new(
     "
 for i = 1, #ARGV, 2 do redis.call('HPEXPIRE', KEYS[1], ARGV[i], 'FIELDS', '1', ARGV[i + 1]) end
-return 1"
+return 1",
 );
 
 /// Puts a set aside. KEYS: the set, its new name.
-pub(super) static SILENCE: Script = script!(
+pub(super) static SILENCE: Script = Lua::new(
     "
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
-return 1"
+return 1",
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_the_one_redis_computes() {
-        assert_eq!(digest("return 1"), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
-        assert_eq!(GIVE.sha().len(), 40);
-    }
-}
