@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Pool ──► topology ──► Fleet (workers) ◄── hand_over ── accept ◄── Door
-//!                          ▲        └──► Published, journal ──► status, telemetry
+//!                          ▲   │    └──► Published, journal ──► status, telemetry
+//!                          │   └── Desk ──► driver (nodes), Locks
 //!                          └── publish ── probe ──► Board
 //! ```
 //! Planes share no state but the process's options (log, limit of open files), which [`Live`] keeps together. What a plane
@@ -19,6 +20,7 @@ use tracing::{Instrument as _, Span};
 use super::{
     listen::{self, Door},
     live::Live,
+    lock::{self, Locks},
     now_ms,
     probe::{self, Board, Known},
     rebalance::{
@@ -53,6 +55,9 @@ pub struct Plane {
     /// Workers of the pools before it.
     workers_before: usize,
     driver: Arc<Driver>,
+    front: lock::Front,
+    /// Its thread ends with it.
+    _locks: Option<Locks>,
     span: Span,
 }
 
@@ -82,11 +87,28 @@ impl Plane {
         let snapshot = Snapshot { topology, table: known.table(), facts: known.facts() };
         let (settings, options) = (Arc::new(config.traffic.clone()), Arc::clone(&live) as Arc<dyn Options>);
         let whom: Arc<OnceLock<Weak<Driver>>> = Arc::default();
-        let (desk, inbox) = Desk::new(Arc::clone(&whom));
+        let kept = lock::Kept::open(config, pool.name.as_deref());
+        let kept = kept.map_err(|error| StartError::State(error.to_string()))?;
+        let (front, asked) = lock::queue();
+        let (desk, inbox) = Desk::new(Arc::clone(&whom), front.clone());
         let started = span.in_scope(|| Fleet::start(settings, snapshot, options, Arc::new(desk), workers_before));
         let fleet = Arc::new(started.map_err(|error| StartError::System("the workers cannot be started", error))?);
         live.note_in(Arc::clone(fleet.journal()));
-        let driver = drive(&fleet, &live, &whom, (store, start), pool.safety)?;
+        let locks = match kept {
+            Some(kept) => {
+                let (fleet, live, front) = (Arc::clone(&fleet), Arc::clone(&live), front.clone());
+                let started = span.in_scope(|| Locks::start(fleet, live, kept, pool.locks, front, asked));
+                Some(
+                    started
+                        .map_err(|error| StartError::System("the thread that keeps locks cannot be started", error))?,
+                )
+            }
+            None => {
+                background.spawn(lock::refuse(Arc::clone(&fleet), config.lock.nodes == 0, asked));
+                None
+            }
+        };
+        let driver = drive(&fleet, &live, &whom, (store, start), front.clone(), pool.safety)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
         let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
@@ -102,7 +124,8 @@ impl Plane {
             probe::run(fleet.snapshots(), Arc::new(move || pipe_settings.pipe()), board, known, publisher(&fleet));
         background.spawn(probe.instrument(span.clone()));
         let accept_failures = Arc::default();
-        Ok(Self { name: pool.name.clone(), fleet, status, live, accept_failures, workers_before, driver, span })
+        let name = pool.name.clone();
+        Ok(Self { name, fleet, status, live, accept_failures, workers_before, driver, front, _locks: locks, span })
     }
 
     /// Its name, where there are several.
@@ -162,6 +185,7 @@ impl Plane {
         let (report, totals) = (self.driver.report(), self.driver.totals());
         View {
             moves: Moves { doing: report.state, keys_left: report.keys_left, totals },
+            locks: self.front.totals(),
             pool: self.name(),
             topology,
             workers: self.fleet.published(),
@@ -202,6 +226,7 @@ fn drive(
     live: &Arc<Live>,
     whom: &Arc<OnceLock<Weak<Driver>>>,
     (store, start): (Option<Store>, Start),
+    locks: lock::Front,
     safety: Safety,
 ) -> Result<Arc<Driver>, StartError> {
     let told = Arc::clone(whom);
@@ -221,7 +246,7 @@ fn drive(
     let mover = Mover::start(settings, events);
     let mover = mover.map_err(|error| StartError::System("the thread that moves keys cannot be started", error))?;
     let (fleet, live) = (Arc::clone(fleet), Arc::clone(live));
-    let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, safety }, start));
+    let driver = Arc::new(Driver::new(Tools { fleet, live, mover, store, locks, safety }, start));
     // Set once, here.
     let _ = whom.set(Arc::downgrade(&driver));
     Ok(driver)

@@ -27,6 +27,7 @@ use super::{
     admin::{self, Access},
     listen::{self, BindError, Door},
     live::Live,
+    lock,
     plane::Plane,
     rebalance::drive::Safety,
     reload::{NotReloaded, Reload, Summary},
@@ -47,13 +48,15 @@ pub struct Pool {
     pub config: Config,
     /// For tests that must fail.
     pub safety: Safety,
+    /// For tests of locks that must fail.
+    pub locks: lock::Safety,
 }
 
 impl Pool {
     /// The only one of its process.
     #[must_use]
     pub fn only(config: Config) -> Self {
-        Self { name: None, config, safety: Safety::default() }
+        Self { name: None, config, safety: Safety::default(), locks: lock::Safety::default() }
     }
 }
 

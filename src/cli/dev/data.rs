@@ -1,7 +1,7 @@
 //! Where the nodes of `circlet dev` keep their files: a temporary directory, or the one of `--persist`.
 //!
 //! ```text
-//!  DIR/circlet.lock, ring.json
+//!  DIR/circlet.lock, ring.json, locks.json
 //!  DIR/node-1/  redis.log, appendonlydir/ (with --persist)
 //!  DIR/node-2/  …
 //! ```

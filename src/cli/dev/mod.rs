@@ -21,7 +21,9 @@ use clap::Args;
 use super::{Common, Exit, complain, lifecycle, say};
 use crate::{
     config::{self, Config, Overrides},
-    control::{self, Doors, Pool, Signals, Source, StartError, file_limit, listen, logging, rebalance::state::Store},
+    control::{
+        self, Doors, Pool, Signals, Source, StartError, file_limit, listen, lock, logging, rebalance::state::Store,
+    },
     traffic::route::Address,
 };
 use data::Data;
@@ -105,6 +107,7 @@ async fn dev(flags: Flags) -> Result<Exit, Failure> {
         data.make().map_err(Failure::start)?;
     }
     relocate(&config)?;
+    renew_locks(&config)?;
     let mut nodes = Nodes::new(program);
     let served = serve(&config, doors, &mut nodes, &data, &ports, &mut signals).await;
     nodes.stop(&mut signals).await;
@@ -119,6 +122,8 @@ fn configuration(common: Common, port: u16, data: &Data, ports: &[u16]) -> Resul
         nodes: ports.iter().enumerate().map(name).collect(),
         // One Circlet per data directory.
         state: Some(data.dir().to_path_buf()),
+        // Nor did anybody use its nodes for locks before.
+        lock_bootstrap: true,
         ..common.into_overrides()
     };
     // The banner is the news; what is wrong is logged.
@@ -159,6 +164,14 @@ fn relocate(config: &Config) -> Result<(), Failure> {
     let Some(mut state) = found else { return Ok(()) };
     state.relocate(config);
     store.save(&state).map_err(Failure::start)
+}
+
+/// The nodes are begun by this process each time, and nobody holds a lock on them.
+fn renew_locks(config: &Config) -> Result<(), Failure> {
+    match lock::Kept::open(config, None).map_err(Failure::start)? {
+        Some(kept) => kept.renew().map_err(Failure::start),
+        None => Ok(()),
+    }
 }
 
 async fn serve(

@@ -111,6 +111,11 @@ impl Conversation {
         }
     }
 
+    /// The connection, for whoever talks otherwise from now on: no answer is under way.
+    pub(in crate::control) fn into_socket(self) -> Box<dyn Socket> {
+        self.socket
+    }
+
     /// Waits for `pause`, or until the node closes the connection or says something unasked.
     ///
     /// Cancel-safe: a read that did not happen took nothing.

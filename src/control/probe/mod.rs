@@ -15,7 +15,7 @@
 pub(in crate::control) mod backoff;
 pub(in crate::control) mod conversation;
 mod detector;
-mod known;
+pub(in crate::control) mod known;
 
 use std::{
     collections::HashMap,

@@ -1,12 +1,15 @@
-//! Where the workers' questions to the control plane arrive. Bounded by the sessions: each has one under way. Pure, but for
-//! the queue.
+//! Where the workers' questions to the control plane arrive: those about locks go to the thread that keeps them, all others to
+//! the driver. Bounded by the sessions: each has one under way. Pure, but for the queues.
 
 use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::mpsc;
 
 use super::drive::Driver;
-use crate::traffic::control::{Ask, Control};
+use crate::{
+    control::lock::Front,
+    traffic::control::{Ask, Control},
+};
 
 /// Whoever knows how many keys are there beyond the clients'.
 type Surplus = Arc<OnceLock<Weak<Driver>>>;
@@ -15,6 +18,7 @@ type Surplus = Arc<OnceLock<Weak<Driver>>>;
 #[derive(Debug)]
 pub struct Desk {
     asks: mpsc::UnboundedSender<Ask>,
+    locks: Front,
     driver: Surplus,
 }
 
@@ -22,21 +26,27 @@ pub struct Desk {
 pub type Inbox = mpsc::UnboundedReceiver<Ask>;
 
 impl Desk {
-    /// A desk and its inbox; `driver` is to be set before it is asked anything but questions.
+    /// A desk and its inbox; what concerns locks goes to `locks`. `driver` is to be set before it is asked anything but questions.
     #[must_use]
-    pub fn new(driver: Surplus) -> (Self, Inbox) {
+    pub fn new(driver: Surplus, locks: Front) -> (Self, Inbox) {
         let (asks, inbox) = mpsc::unbounded_channel();
-        (Self { asks, driver }, inbox)
+        (Self { asks, locks, driver }, inbox)
     }
 }
 
 impl Control for Desk {
     fn ask(&self, ask: Ask) {
-        // Nobody answers any more: the process ends.
-        drop(self.asks.send(ask));
+        match ask {
+            Ask::Lock(ask) => self.locks.ask(ask),
+            Ask::LockUnblock { session, error } => self.locks.unblock(session, error),
+            Ask::LockGone(session) => self.locks.gone(session),
+            // Nobody answers any more: the process ends.
+            ask => drop(self.asks.send(ask)),
+        }
     }
 
     fn surplus(&self, db: u32) -> u64 {
-        self.driver.get().and_then(Weak::upgrade).map_or(0, |driver| driver.surplus(db))
+        let moving = self.driver.get().and_then(Weak::upgrade).map_or(0, |driver| driver.surplus(db));
+        moving + self.locks.surplus(db)
     }
 }

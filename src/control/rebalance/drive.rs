@@ -47,13 +47,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    control::{live::Live, now_ms, reload::Reload},
+    control::{live::Live, lock, now_ms, reload::Reload},
     traffic::{
         control::{Ask, Wanted},
         core::Message,
-        lock::LockAsk,
         observe::chronicle::Kind,
-        refusal::Refusal,
         route::{Epoch, NodeId, Topology},
         worker::Fleet,
     },
@@ -88,6 +86,8 @@ pub struct Tools {
     pub mover: Mover,
     /// The state file; `None`: there is no state directory, and no change is taken.
     pub store: Option<Store>,
+    /// What keeps locks: it must know the nodes.
+    pub locks: lock::Front,
     /// For tests that must fail.
     pub safety: Safety,
 }
@@ -212,11 +212,8 @@ impl Driver {
                         driver.tools.fleet.tell(asker.worker, Message::Answer { to: asker, text });
                     });
                 }
-                Ask::Lock(LockAsk { asker, .. }) => {
-                    let text = Refusal::NoLocks.line();
-                    self.tools.fleet.tell(asker.worker, Message::Answer { to: asker, text });
-                }
-                Ask::LockUnblock { .. } | Ask::LockGone(_) => {}
+                // The desk has another queue for these.
+                Ask::Lock(_) | Ask::LockUnblock { .. } | Ask::LockGone(_) => {}
             }
         }
     }
@@ -237,6 +234,7 @@ impl Driver {
 
     /// Does what is to be done until the process ends.
     pub async fn work(self: Arc<Self>) {
+        self.tell_locks();
         self.follow_up();
         let config = self.tools.live.see(Config::clone);
         if let Err(why) = self.follow(&config).await {
@@ -357,11 +355,22 @@ impl Driver {
                 self.tools.store.as_ref().map_or(Ok(()), |store| store.save(&kept.state))
             };
             match saved {
-                Ok(()) => return,
+                Ok(()) => return self.tell_locks(),
                 Err(error) => self.trouble(&error.to_string()),
             }
             tokio::time::sleep(AGAIN * 5).await;
         }
+    }
+
+    /// Locks lie on the nodes afterwards as soon as the disk knows of these, whether they can be reached or not: a lock that moved
+    /// with a node's health would have two majorities.
+    fn tell_locks(&self) {
+        let kept = self.kept();
+        let members = match &kept.state.change {
+            Some(change) if !change.back => &change.next,
+            _ => &kept.state.members,
+        };
+        self.tools.locks.want(members.iter().map(Member::node).collect());
     }
 
     /// Keeps what `look` makes of the change that is under way, as [`Driver::save`] does.

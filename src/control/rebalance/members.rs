@@ -14,7 +14,7 @@ mod refused;
 use crate::{
     config::{self, Config, Credentials},
     traffic::route::{
-        Address, Ring, Scheme,
+        Address, Node, Ring, Scheme,
         ring::{MAX_WEIGHT, RingError},
     },
 };
@@ -87,6 +87,18 @@ impl Member {
     #[must_use]
     pub fn new(name: &str, address: Address, weight: f64, credentials: Credentials) -> Self {
         Self { name: name.to_owned(), place: name.to_owned(), address, weight, credentials }
+    }
+
+    /// The node, for whoever connects to it.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        Node {
+            place: (self.place != self.name).then(|| self.place.clone()),
+            weight: self.weight,
+            username: self.credentials.username.clone(),
+            password: self.credentials.password.clone(),
+            ..Node::new(&self.name, self.address.clone())
+        }
     }
 }
 

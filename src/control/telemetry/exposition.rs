@@ -10,15 +10,18 @@ use super::{
     View,
     process::Process,
     rows::{
-        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, FENCE, NODE_LATENCY, POOL, PROCESS_CPU, WORKER_BUSY, WORKER_CPU,
-        WORKER_WAIT, row,
+        COMMAND_DURATION, COMMAND_NODE, COMMAND_OWN, FENCE, LOCK_HOLD, LOCK_WAIT, NODE_LATENCY, POOL, PROCESS_CPU,
+        WORKER_BUSY, WORKER_CPU, WORKER_WAIT, row,
     },
     scrape::sum,
     threads::Thread,
 };
-use crate::traffic::{
-    counters::{LATENCY_BUCKETS, latency_bound_us},
-    observe::{Histogram, Tally},
+use crate::{
+    control::lock,
+    traffic::{
+        counters::{LATENCY_BUCKETS, latency_bound_us},
+        observe::{Histogram, Tally},
+    },
 };
 
 /// Appends the nodes' latency histograms.
@@ -45,6 +48,19 @@ pub(super) fn fences(pools: &[View<'_>], out: &mut String) {
         }
     }
     out.push('\n');
+}
+
+/// Appends how long locks were waited for, and held.
+pub(super) fn locks(pools: &[View<'_>], out: &mut String) {
+    let part: [fn(&lock::Totals) -> &Histogram; 2] = [|totals| &totals.wait, |totals| &totals.hold];
+    for (metric, of) in [LOCK_WAIT, LOCK_HOLD].into_iter().zip(part) {
+        head(out, metric, "histogram");
+        for view in pools {
+            let Histogram { buckets, sum_us } = of(&view.locks);
+            histogram(out, metric, Labels { name: "", value: "", pool: view.pool }, buckets, *sum_us);
+        }
+        out.push('\n');
+    }
 }
 
 /// Appends each command's histograms.
@@ -95,19 +111,23 @@ fn by_worker(pools: &[View<'_>], out: &mut String, metric: &str, times: impl Fn(
 /// Appends one histogram of `metric`.
 fn histogram(out: &mut String, metric: &str, labels: Labels<'_>, buckets: &[u64; LATENCY_BUCKETS], sum_us: u64) {
     let labels = labels.to_string();
+    let (inner, all) = match labels.as_str() {
+        "" => (String::new(), String::new()),
+        labels => (format!("{labels},"), format!("{{{labels}}}")),
+    };
     // Buckets are cumulative, and the count is the last of them: read once, they agree.
     let mut count = 0;
     for (bucket, here) in buckets.iter().enumerate() {
         count += here;
         match latency_bound_us(bucket) {
             Some(us) => {
-                line(out, format_args!("{metric}_bucket{{{labels},le=\"{}\"}} {count}", Seconds(us)));
+                line(out, format_args!("{metric}_bucket{{{inner}le=\"{}\"}} {count}", Seconds(us)));
             }
-            None => line(out, format_args!("{metric}_bucket{{{labels},le=\"+Inf\"}} {count}")),
+            None => line(out, format_args!("{metric}_bucket{{{inner}le=\"+Inf\"}} {count}")),
         }
     }
-    line(out, format_args!("{metric}_sum{{{labels}}} {}", Seconds(sum_us)));
-    line(out, format_args!("{metric}_count{{{labels}}} {count}"));
+    line(out, format_args!("{metric}_sum{all} {}", Seconds(sum_us)));
+    line(out, format_args!("{metric}_count{all} {count}"));
 }
 
 /// Appends the processor time.
@@ -139,7 +159,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// A metric's own label, and its pool's where there are several.
+/// A metric's own label, unless its name is empty, and its pool's where there are several.
 #[derive(Clone, Copy)]
 struct Labels<'a> {
     name: &'static str,
@@ -149,11 +169,13 @@ struct Labels<'a> {
 
 impl fmt::Display for Labels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=\"{}\"", self.name, Label(self.value))?;
-        match self.pool {
-            Some(pool) => write!(f, ",{POOL}=\"{}\"", Label(pool)),
-            None => Ok(()),
+        let own = (!self.name.is_empty()).then_some((self.name, self.value));
+        let labels = own.into_iter().chain(self.pool.map(|pool| (POOL, pool)));
+        for (index, (name, value)) in labels.enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{name}=\"{}\"", Label(value))?;
         }
+        Ok(())
     }
 }
 

@@ -26,7 +26,10 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::rebalance::{report::Doing, totals::Totals};
+use super::{
+    lock,
+    rebalance::{report::Doing, totals::Totals},
+};
 use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
 use of_pool::OfPool;
 use process::Process;
@@ -59,6 +62,8 @@ pub struct View<'a> {
     pub limits: Limits,
     /// What is done about a change of the nodes.
     pub moves: Moves,
+    /// What was done with locks.
+    pub locks: lock::Totals,
 }
 
 /// What is done about a change of the nodes.
@@ -117,6 +122,7 @@ impl Telemetry {
             metrics::with_local_recorder(&OfPool::new(&recorder, view.pool), || {
                 scrape::circlet(view);
                 scrape::rebalance(view);
+                scrape::locks(view);
                 scrape::workers(view);
                 scrape::sessions(view);
                 scrape::messages(view);
@@ -128,6 +134,7 @@ impl Telemetry {
         let mut text = recorder.handle().render();
         exposition::workers(pools, threads, &mut text);
         exposition::fences(pools, &mut text);
+        exposition::locks(pools, &mut text);
         exposition::commands(pools, &mut text);
         exposition::latency(pools, &mut text);
         if let Some(process) = process {

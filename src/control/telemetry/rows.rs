@@ -66,6 +66,16 @@ rows! {
     REBALANCE_PURGED = "circlet_rebalance_keys_purged_total", Counter, [], "Keys deleted at their old nodes.";
     REBALANCE_CHANGES = "circlet_rebalance_changes_total", Counter, ["result"], "Changes of the nodes that are over; done, taken-back: aborted, refused: not begun because it could not be done.";
     FENCE = "circlet_fence_seconds", Histogram, ["way"], "How long requests for keys that begin to move, forth or back, had to wait at most until nothing was under way at the old nodes.";
+    LOCK_ACQUIRED = "circlet_lock_acquired_total", Counter, [], "Locks granted.";
+    LOCK_REFUSED = "circlet_lock_refused_total", Counter, ["reason"], "Locks not granted; taken: somebody has it, quorum: too few of its nodes answered or count, late: it took so long that too little of it was left, limit: lock.max_waiters or lock.max_held.";
+    LOCK_EXTENDED = "circlet_lock_extended_total", Counter, [], "Locks extended.";
+    LOCK_RELEASED = "circlet_lock_released_total", Counter, [], "Locks released by those who held them.";
+    LOCK_LOST = "circlet_lock_lost_total", Counter, [], "Locks that ended otherwise: their time was over, or their nodes forgot them.";
+    LOCK_HELD = "circlet_lock_held", Gauge, [], "Locks held by clients of this Circlet.";
+    LOCK_WAITERS = "circlet_lock_waiters", Gauge, [], "Clients that wait for a lock.";
+    LOCK_QUARANTINED = "circlet_lock_node_quarantined", Gauge, ["node"], "1 if the node does not count for locks: it may have forgotten one (a restart, FLUSHALL, eviction, a set clock), or cannot be trusted as it is (a replica, an eviction policy).";
+    LOCK_WAIT = "circlet_lock_wait_seconds", Histogram, [], "How long clients waited for the locks that they were granted.";
+    LOCK_HOLD = "circlet_lock_hold_seconds", Histogram, [], "How long locks were held that were released.";
     WORKERS = "circlet_workers", Gauge, [], "Worker threads.";
     WORKER_CPU = "circlet_worker_cpu_seconds_total", Seconds, ["worker"], "Processor time of the worker's thread; at 1 per second it can do no more.";
     WORKER_BUSY = "circlet_worker_busy_seconds_total", Seconds, ["worker"], "Time that the worker spent between two sleeps, on a processor or waiting for one.";

@@ -10,7 +10,10 @@ use std::sync::{
 use metrics::{counter, gauge};
 
 use super::{Moves, View, process::Process, rows::*};
-use crate::control::rebalance::{report, totals::Result};
+use crate::control::{
+    lock::note::Why,
+    rebalance::{report, totals::Result},
+};
 use crate::traffic::{
     client::{Doing, Refused},
     counters::{Closed, NodeState, Published, PublishedNode},
@@ -64,6 +67,24 @@ pub(super) fn rebalance(view: &View<'_>) {
     counter!(REBALANCE_PURGED).absolute(totals.purged);
     for (result, count) in Result::ALL.iter().zip(totals.changes) {
         counter!(REBALANCE_CHANGES, "result" => result.label()).absolute(count);
+    }
+}
+
+/// What concerns locks.
+pub(super) fn locks(view: &View<'_>) {
+    let locks = &view.locks;
+    counter!(LOCK_ACQUIRED).absolute(locks.acquired);
+    for (why, count) in Why::ALL.iter().zip(locks.refused) {
+        counter!(LOCK_REFUSED, "reason" => why.label()).absolute(count);
+    }
+    counter!(LOCK_EXTENDED).absolute(locks.extended);
+    counter!(LOCK_RELEASED).absolute(locks.released);
+    counter!(LOCK_LOST).absolute(locks.lost);
+    gauge!(LOCK_HELD).set(float(locks.held));
+    gauge!(LOCK_WAITERS).set(float(locks.waiters));
+    for id in view.topology.members() {
+        let name = &view.topology.node(*id).name;
+        gauge!(LOCK_QUARANTINED, "node" => name.clone()).set(f64::from(u8::from(locks.out.contains(name))));
     }
 }
 

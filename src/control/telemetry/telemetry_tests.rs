@@ -1,6 +1,9 @@
 //! The text of a scrape, read back.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use super::*;
 use crate::traffic::{
@@ -46,6 +49,40 @@ fn a_change_of_the_nodes_is_told() {
         ("circlet_rebalance_changes_total{result=\"done\"}", 1.0),
         ("circlet_fence_seconds_bucket{way=\"forth\",le=\"0.000032\"}", 1.0),
         ("circlet_fence_seconds_count{way=\"back\"}", 0.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
+    }
+}
+
+fn locks() -> lock::Totals {
+    use lock::note::{Note, Why};
+    let mut totals = lock::Totals { held: 4, waiters: 2, ..lock::Totals::default() };
+    for note in [
+        Note::Acquired { waited: Duration::from_micros(20) },
+        Note::Released { held: Duration::from_secs(1) },
+        Note::Refused(Why::Quorum),
+        Note::Quarantined { node: "a".into(), why: String::new(), left: Duration::ZERO },
+    ] {
+        totals.count(&note);
+    }
+    totals
+}
+
+#[test]
+fn locks_are_told() {
+    let text = text_of(&[]);
+    let samples = samples(&text);
+    for (name, value) in [
+        ("circlet_lock_acquired_total", 1.0),
+        ("circlet_lock_refused_total{reason=\"quorum\"}", 1.0),
+        ("circlet_lock_refused_total{reason=\"taken\"}", 0.0),
+        ("circlet_lock_lost_total", 0.0),
+        ("circlet_lock_held", 4.0),
+        ("circlet_lock_waiters", 2.0),
+        ("circlet_lock_node_quarantined{node=\"a\"}", 1.0),
+        ("circlet_lock_wait_seconds_bucket{le=\"0.000032\"}", 1.0),
+        ("circlet_lock_wait_seconds_count", 1.0),
+        ("circlet_lock_hold_seconds_sum", 1.0),
     ] {
         assert_eq!(samples.get(name), Some(&value), "{name} in\n{text}");
     }
@@ -99,6 +136,7 @@ const THREADS: [Thread; 2] =
 fn view<'a>(topology: &'a Topology, workers: &'a [Arc<Published>]) -> View<'a> {
     View {
         moves: moves(),
+        locks: locks(),
         pool: None,
         topology,
         workers,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Core, Question, Todo, Told};
-use crate::traffic::{client::ClientKey, settings::Settings};
+use crate::traffic::{client::ClientKey, resp::Proto, settings::Settings};
 
 /// One worker's word to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum Message {
         /// The reply.
         text: Vec<u8>,
     },
-    /// Something for the session with number `id` that is no reply.
+    /// Something for the session with number `id`, of RESP3, that is no reply.
     Push {
         /// Whom it is for.
         id: u64,
@@ -118,7 +118,8 @@ impl Core {
             Message::Settings(NewSettings(settings)) => self.set_settings(settings),
             Message::Answer { to, text } => self.answered(to, &text),
             Message::Push { id, bytes } => {
-                if let Some(key) = self.key_of(id) {
+                // One that has gone back to RESP2 meanwhile would take it for a reply.
+                if let Some(key) = self.key_of(id).filter(|key| self.proto(*key) == Proto::Resp3) {
                     self.push(key, &bytes);
                 }
             }

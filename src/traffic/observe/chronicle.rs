@@ -42,6 +42,12 @@ pub enum Kind {
     Change,
     /// A node may have lost, or has lost, data that it had acknowledged.
     DataLoss,
+    /// A node does not count for locks.
+    Quarantine,
+    /// It counts again.
+    Admitted,
+    /// Other nodes keep locks; what is worth knowing of them.
+    Locks,
 }
 
 impl Kind {
@@ -61,6 +67,9 @@ impl Kind {
             Self::Admin => "admin",
             Self::Change => "change",
             Self::DataLoss => "data-loss",
+            Self::Quarantine => "quarantine",
+            Self::Admitted => "admitted",
+            Self::Locks => "locks",
         }
     }
 }
