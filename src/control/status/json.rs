@@ -13,7 +13,7 @@ use super::{
 use crate::traffic::{
     counters::{Closed, Published, PublishedNode},
     observe::{
-        census::Said,
+        census::{Said, Standing},
         chronicle::Happening,
         keys::{Big, Hot},
     },
@@ -251,6 +251,7 @@ fn node(status: &Status, topology: &Topology, id: NodeId, shares: &[f64]) -> Val
             State::Connecting => "connecting",
         },
         "why": report.why,
+        "judged": report.standing.map(Standing::label),
         "since_ms": (report.since_ms > 0).then_some(report.since_ms),
         "workers_up": workers(|part| &part.up),
         "connections": total(|part| &part.connections),

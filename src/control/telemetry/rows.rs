@@ -104,6 +104,7 @@ rows! {
     NODE_INFO = "circlet_node_info", Gauge, ["node", "address", "weight"], "Always 1; the labels tell the node's address and weight.";
     NODE_UP = "circlet_node_up", Gauge, ["node"], "1 if at least one worker can use the node.";
     NODE_STATE = "circlet_node_state", Gauge, ["node", "state"], "Workers that see the node in this state; connecting: not reached yet, up: can be used, down: refused until it answers.";
+    NODE_JUDGED = "circlet_node_judged", Gauge, ["node", "state"], "1 for what the failure detector thinks of the node, 0 for the others; up: up for writes, suspect: answers are missing, down: judged down, loading its data, or a read-only replica.";
     NODE_SHARE = "circlet_node_share", Gauge, ["node"], "The node's part of the ring, 0 to 1.";
     NODE_IN_FLIGHT = "circlet_node_in_flight", Gauge, ["node"], "Requests sent to the node and not yet answered.";
     NODE_UNSENT = "circlet_node_unsent_bytes", Gauge, ["node"], "Bytes that wait to be written to the node.";

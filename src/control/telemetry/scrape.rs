@@ -14,7 +14,7 @@ use crate::control::rebalance::{report, totals::Result};
 use crate::traffic::{
     client::{Doing, Refused},
     counters::{Closed, NodeState, Published, PublishedNode},
-    observe::ErrorCode,
+    observe::{ErrorCode, census::Standing},
     pubsub, refusal,
 };
 
@@ -137,6 +137,10 @@ pub(super) fn nodes(view: &View<'_>) {
         for state in NodeState::ALL {
             let workers = parts.iter().filter(|part| part.state.load(Relaxed) == state as u8).count();
             gauge!(NODE_STATE, "node" => name(), "state" => state.label()).set(float(workers as u64));
+        }
+        for standing in Standing::ALL {
+            let is = view.standings.get(index).is_some_and(|is| *is == Some(standing));
+            gauge!(NODE_JUDGED, "node" => name(), "state" => standing.label()).set(f64::from(u8::from(is)));
         }
         gauge!(NODE_SHARE, "node" => name()).set(shares.get(index).copied().unwrap_or(0.0));
         gauge!(NODE_IN_FLIGHT, "node" => name()).set(float(total(|part| &part.in_flight)));

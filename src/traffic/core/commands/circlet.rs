@@ -9,7 +9,7 @@ use crate::traffic::{
     command::Local,
     control::Ask,
     core::{Core, request::Request},
-    observe::census::Report,
+    observe::census::{Report, Standing},
     refusal::Refusal,
     resp::{Fields, Proto, encode},
     route::{Scheme, Way, ring::Hashing, way::Step},
@@ -173,6 +173,7 @@ impl Core {
             fields.double("share", share);
             fields.text("state", state);
             fields.text("why", &why);
+            fields.text("judged", report.standing.map_or("", Standing::label));
             fields.number("since", report.since_ms / 1_000);
             said(&report, &mut fields);
             fields.end(&mut nodes);
