@@ -11,6 +11,7 @@
 //!  change     nodes join, leave, change weight, are replaced
 //!  followers  who listens, tracks or looks, while nodes join and leave
 //!  cache      the same without copies: a miss, and never an old value
+//!  eject      nodes of a cache that are down are left out, and come back without anything old
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -28,6 +29,7 @@ mod change;
 mod clients;
 mod compat;
 mod crowd;
+mod eject;
 mod faults;
 mod followers;
 mod leftovers;

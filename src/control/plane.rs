@@ -90,7 +90,13 @@ impl Plane {
         let driver = drive(&fleet, &live, &whom, (store, start), pool.safety)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
-        let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info, signs(&fleet)));
+        let judged = Arc::downgrade(&driver);
+        let heard: probe::Heard = Box::new(move || {
+            if let Some(driver) = judged.upgrade() {
+                driver.look();
+            }
+        });
+        let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info, signs(&fleet), heard));
         let status = Arc::new(Status::new(
             Arc::clone(&fleet),
             Arc::clone(&board),

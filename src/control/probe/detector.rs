@@ -83,6 +83,11 @@ impl Detector {
         Self { standing: Standing::Up, since: now, misses: Vec::new(), signs: 0, suspected: now, good: 0, falls: 0 }
     }
 
+    /// A node that was down when it was judged last.
+    pub(super) fn fallen(now: Duration) -> Self {
+        Self { standing: Standing::Down, falls: 1, ..Self::new(now) }
+    }
+
     /// What is thought of it.
     pub(super) fn standing(&self) -> Standing {
         self.standing
@@ -260,6 +265,13 @@ mod tests {
             assert_eq!(detector.see(Seen::Silence, moment(ms)), None, "{ms}");
         }
         assert_eq!(detector.see(Seen::Silence, moment(1_100)), Some(Verdict::Down(Seen::Silence, 1)));
+    }
+
+    #[test]
+    fn who_was_down_before_must_prove_itself() {
+        let mut detector = Detector::fallen(at(10));
+        let seen = [11, 12, 13].map(|second| detector.see(Seen::Good, at(second)));
+        assert_eq!(seen, [None, Some(Verdict::Up), None]);
     }
 
     #[test]

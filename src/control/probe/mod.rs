@@ -69,12 +69,16 @@ pub type Settings = Arc<dyn Fn() -> PipeSettings + Send + Sync>;
 /// How often each worker has lost a connection to a node, or could not make one: numbers that the workers count anyway.
 pub type Signs = Box<dyn Fn(NodeId) -> Vec<u64> + Send + Sync>;
 
+/// Is called at each verdict.
+pub type Heard = Box<dyn Fn() + Send + Sync>;
+
 /// Which nodes answer their control connection, and what they say of themselves: the journal keeps it.
 pub struct Board {
     journal: Arc<Journal>,
     /// How often the nodes are asked for their INFO; `None`: never.
     info_every: Option<Duration>,
     signs: Signs,
+    heard: Heard,
     /// What is thought of each node.
     judged: Mutex<HashMap<NodeId, Judged>>,
     begin: Instant,
@@ -96,8 +100,8 @@ impl std::fmt::Debug for Board {
 impl Board {
     /// A board on `journal`, in which no node has answered yet.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, info_every: Option<Duration>, signs: Signs) -> Self {
-        Self { journal, info_every, signs, judged: Mutex::default(), begin: Instant::now() }
+    pub fn new(journal: Arc<Journal>, info_every: Option<Duration>, signs: Signs, heard: Heard) -> Self {
+        Self { journal, info_every, signs, heard, judged: Mutex::default(), begin: Instant::now() }
     }
 
     /// Whether the node answers.
@@ -122,9 +126,11 @@ impl Board {
     }
 
     /// Its watcher begins.
-    fn begin(&self, id: NodeId) {
-        let judged = Judged { detector: Detector::new(self.begin.elapsed()), signs: (self.signs)(id) };
-        self.judged().insert(id, judged);
+    fn begin(&self, id: NodeId, node: &Node) {
+        let now = self.begin.elapsed();
+        // Who was left out before this process began has to prove itself.
+        let detector = if node.out { Detector::fallen(now) } else { Detector::new(now) };
+        self.judged().insert(id, Judged { detector, signs: (self.signs)(id) });
     }
 
     /// Takes in what workers have suffered from it since the last look; whether they have.
@@ -179,6 +185,7 @@ impl Board {
         };
         self.happened(kind, node, &text);
         tracing::warn!(node = %node.name, address = %node.address, "node: {text}");
+        (self.heard)();
     }
 
     fn happened(&self, kind: chronicle::Kind, node: &Node, text: &str) {
@@ -186,7 +193,7 @@ impl Board {
     }
 }
 
-/// Watches the nodes that take part until dropped; `publish` gets table and facts whenever they change.
+/// Watches the nodes that take part, and those that are left out for now, until dropped; `publish` gets table and facts whenever they change.
 pub async fn run(
     mut snapshots: watch::Receiver<Snapshot>,
     settings: Settings,
@@ -230,9 +237,9 @@ struct Watchers {
 }
 
 impl Watchers {
-    /// Ends those of nodes that take part no more, and names them.
+    /// Ends those of nodes that are no more, and names them.
     fn end_of_leavers(&mut self, topology: &Topology) -> Vec<NodeId> {
-        let left: Vec<NodeId> = self.tasks.keys().copied().filter(|id| !topology.is_member(*id)).collect();
+        let left: Vec<NodeId> = self.tasks.keys().copied().filter(|id| !topology.is_listed(*id)).collect();
         left.iter().filter_map(|id| self.tasks.remove(id)).for_each(|task| task.abort());
         while self.set.try_join_next().is_some() {}
         left
@@ -244,7 +251,7 @@ impl Watchers {
         topology: &Topology,
         watch: impl Fn(Node, NodeId) -> W,
     ) {
-        for &id in topology.members() {
+        for id in topology.listed() {
             if !self.tasks.contains_key(&id) {
                 self.tasks.insert(id, self.set.spawn(watch(topology.node(id).clone(), id)));
             }
@@ -264,7 +271,7 @@ async fn watch(
         let PipeSettings { backoff_min, backoff_max, .. } = settings();
         Backoff::new(backoff_min, backoff_max)
     };
-    board.begin(id);
+    board.begin(id, &node);
     let mut backoff = fresh();
     let mut told: Option<String> = None;
     while !learned.is_closed() {

@@ -23,10 +23,11 @@ mod flush;
 mod leg;
 mod open;
 mod orders;
+mod out;
 mod part;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -65,13 +66,15 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Safety {
     /// Requests for moving keys wait until nothing is under way at the old node.
     pub fence: bool,
+    /// A node that was left out is purged before it may serve again.
+    pub cleanse: bool,
     /// The mover's own.
     pub mover: mover::Safety,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { fence: true, mover: mover::Safety::default() }
+        Self { fence: true, cleanse: true, mover: mover::Safety::default() }
     }
 }
 
@@ -122,6 +125,10 @@ struct Kept {
     seats: Seats,
     /// What was moved before this change, or before the last one.
     before: Totals,
+    /// Nodes that are left out, answer, and have nothing any more, by name.
+    clean: HashSet<String>,
+    /// Nodes of which it was told that they stay though they are down.
+    spared: Vec<String>,
 }
 
 /// What a pool begins with: its state, and the topology that belongs to it.
@@ -145,11 +152,11 @@ impl Start {
         state.epoch += 1;
         let epoch = Epoch(state.epoch);
         let topology = match &state.change {
-            None => seats.topology(&state.members, &state.scheme, epoch),
-            Some(change) => seats.course(&state.members, &change.next, &state.scheme).and_then(|course| {
+            None => seats.topology(state.cast(), &state.scheme, epoch),
+            Some(change) => seats.course(state.cast(), change.cast(), &state.scheme).and_then(|course| {
                 if leg::is_over(change) {
-                    let members = if change.back { &state.members } else { &change.next };
-                    return seats.topology(members, &state.scheme, epoch);
+                    let cast = if change.back { state.cast() } else { change.cast() };
+                    return seats.topology(cast, &state.scheme, epoch);
                 }
                 Ok(leg::topology(&course, change, epoch))
             }),
@@ -168,7 +175,13 @@ impl Driver {
         Self {
             tools,
             epoch: AtomicU64::new(topology.epoch.0),
-            kept: Mutex::new(Kept { state, seats, before: Totals::default() }),
+            kept: Mutex::new(Kept {
+                state,
+                seats,
+                before: Totals::default(),
+                clean: HashSet::new(),
+                spared: Vec::new(),
+            }),
             report: Mutex::new(report),
             called: Notify::new(),
             flushes: Mutex::default(),
@@ -240,7 +253,7 @@ impl Driver {
             self.flush_now().await;
             if self.kept().state.change.is_some() {
                 self.carry_out().await;
-            } else if !self.begin_next().await {
+            } else if !self.begin_out().await && !self.begin_next().await {
                 self.pay_idly().await;
             }
         }
@@ -249,6 +262,10 @@ impl Driver {
     /// What the mover has noticed.
     pub fn noticed(&self, event: Event) {
         let Event::Restarted { node } = event;
+        // Of a cache nothing is moved that could be lost on the way.
+        if self.kept().state.change.as_ref().is_none_or(|change| !change.copies) {
+            return;
+        }
         let topology = self.tools.fleet.topology();
         let Some(node) = topology.nodes.get(node.index()) else { return };
         let text = "DATA_LOSS_POSSIBLE: another process answers than when the move began; what it had acknowledged and \
@@ -268,6 +285,10 @@ impl Driver {
         report.epoch = self.epoch.load(SeqCst);
         report.rate = self.tools.mover.pace().rate().0;
         report.queued = kept.state.queue.len() as u64;
+        let topology = self.tools.fleet.topology();
+        let out = topology.nodes.iter().filter(|node| node.out).map(|node| node.name.as_str());
+        report.out = out.collect::<Vec<_>>().join(",");
+        report.owing = kept.state.purges.len() as u64;
         if report.state == Doing::Idle && (report.queued > 0 || kept.state.change.is_some()) {
             // It was taken on just now.
             report.state = Doing::Fence;

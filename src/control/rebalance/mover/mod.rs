@@ -64,7 +64,7 @@ pub use line::Times;
 pub use pace::Pace;
 pub use preflight::{Need, Plan};
 pub use progress::Progress;
-pub use purge::Doomed;
+pub use purge::{Doomed, Haste};
 pub use stage::{Busy, Kind, Opened, PlaceOf, Stage};
 pub use verify::{Count, OwnerOf, Samples, Verified};
 
@@ -249,10 +249,16 @@ impl Mover {
 
     /// Deletes at each of `at`, in every db, the keys that `doomed` says so of. To be called only when no request for them
     /// goes there any more. Dropping the future ends it.
-    pub async fn purge(&self, nodes: Arc<[Node]>, at: Vec<NodeId>, doomed: Doomed) -> Result<(), MoveError> {
+    pub async fn purge(
+        &self,
+        nodes: Arc<[Node]>,
+        at: Vec<NodeId>,
+        doomed: Doomed,
+        haste: Haste,
+    ) -> Result<(), MoveError> {
         let shared = Arc::clone(&self.shared);
         shared.lines.learn(&nodes);
-        self.on_thread(purge::purge(shared, at, doomed)).await
+        self.on_thread(purge::purge(shared, at, doomed, haste)).await
     }
 
     /// Counts, at each of `at`, the keys that it owns and those that it does not, and looks at samples of what was moved
