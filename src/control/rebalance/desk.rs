@@ -1,12 +1,13 @@
-//! Where the workers' questions to the control plane arrive. Bounded by the sessions: each has one under way. Pure, but for
-//! the queue.
+//! Where the workers' questions to the control plane arrive: keys that clients wait for in a queue of their own, which is
+//! served on the mover's thread, everything else in another. Bounded by the sessions: each has one under way. Pure, but for
+//! the queues.
 
 use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::mpsc;
 
 use super::drive::Driver;
-use crate::traffic::control::{Ask, Control};
+use crate::traffic::control::{Ask, Control, Wanted};
 
 /// Whoever knows how many keys are there beyond the clients'.
 type Surplus = Arc<OnceLock<Weak<Driver>>>;
@@ -14,26 +15,37 @@ type Surplus = Arc<OnceLock<Weak<Driver>>>;
 /// The workers' side.
 #[derive(Debug)]
 pub struct Desk {
+    wanted: mpsc::UnboundedSender<Wanted>,
     asks: mpsc::UnboundedSender<Ask>,
     driver: Surplus,
 }
 
 /// The control plane's side.
-pub type Inbox = mpsc::UnboundedReceiver<Ask>;
+#[derive(Debug)]
+pub struct Inbox {
+    /// Keys to be brought.
+    pub wanted: mpsc::UnboundedReceiver<Wanted>,
+    /// Everything else.
+    pub asks: mpsc::UnboundedReceiver<Ask>,
+}
 
 impl Desk {
     /// A desk and its inbox; `driver` is to be set before it is asked anything but questions.
     #[must_use]
     pub fn new(driver: Surplus) -> (Self, Inbox) {
-        let (asks, inbox) = mpsc::unbounded_channel();
-        (Self { asks, driver }, inbox)
+        let (wanted, to_bring) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::unbounded_channel();
+        (Self { wanted, asks, driver }, Inbox { wanted: to_bring, asks: asked })
     }
 }
 
 impl Control for Desk {
     fn ask(&self, ask: Ask) {
         // Nobody answers any more: the process ends.
-        drop(self.asks.send(ask));
+        match ask {
+            Ask::Bring(wanted) => drop(self.wanted.send(wanted)),
+            ask => drop(self.asks.send(ask)),
+        }
     }
 
     fn surplus(&self, db: u32) -> u64 {

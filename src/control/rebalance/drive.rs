@@ -28,6 +28,7 @@ mod part;
 
 use std::{
     collections::{HashSet, VecDeque},
+    hash::RandomState,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -35,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc::UnboundedReceiver};
 
 use super::{
     desk::Inbox,
@@ -53,7 +54,7 @@ use crate::{
         control::{Ask, Wanted},
         core::Message,
         observe::chronicle::Kind,
-        route::{Epoch, NodeId, Topology},
+        route::{Arrived, Epoch, NodeId, Phase, Topology},
         worker::Fleet,
     },
 };
@@ -68,13 +69,15 @@ pub struct Safety {
     pub fence: bool,
     /// A node that was left out is purged before it may serve again.
     pub cleanse: bool,
+    /// A topology in which keys move has a table of its own for what has arrived.
+    pub own_marks: bool,
     /// The mover's own.
     pub mover: mover::Safety,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { fence: true, cleanse: true, mover: mover::Safety::default() }
+        Self { fence: true, cleanse: true, own_marks: true, mover: mover::Safety::default() }
     }
 }
 
@@ -116,6 +119,8 @@ pub struct Driver {
     epoch: AtomicU64,
     totals: Mutex<Totals>,
     begun: Mutex<Instant>,
+    /// The table of all topologies where they have none of their own; see [`Safety::own_marks`].
+    first_marks: OnceLock<Arc<Arrived>>,
 }
 
 /// What the driver alone changes.
@@ -162,7 +167,7 @@ impl Start {
             }),
         };
         let topology = topology.map_err(|error| error.to_string())?;
-        Ok(Self { state, seats, topology: Arc::new(topology) })
+        Ok(Self { state, seats, topology: Arc::new(marked(topology, table)) })
     }
 }
 
@@ -172,6 +177,7 @@ impl Driver {
     pub fn new(tools: Tools, start: Start) -> Self {
         let Start { state, seats, topology } = start;
         let report = Report { epoch: topology.epoch.0, ..Report::default() };
+        tools.mover.mark_in(arrived(&topology));
         Self {
             tools,
             epoch: AtomicU64::new(topology.epoch.0),
@@ -192,6 +198,7 @@ impl Driver {
             restarted: AtomicBool::new(false),
             totals: Mutex::default(),
             begun: Mutex::new(Instant::now()),
+            first_marks: OnceLock::new(),
         }
     }
 
@@ -203,15 +210,10 @@ impl Driver {
 
     /// Answers workers until the process ends.
     pub async fn serve(self: Arc<Self>, mut inbox: Inbox) {
-        while let Some(ask) = inbox.recv().await {
+        let _bringing = self.tools.mover.beside(Arc::clone(&self).bring_all(inbox.wanted));
+        while let Some(ask) = inbox.asks.recv().await {
             match ask {
-                Ask::Bring(wanted) => {
-                    let driver = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        let result = driver.bring(&wanted).await.map_err(|error| error.line());
-                        driver.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
-                    });
-                }
+                Ask::Bring(wanted) => drop(tokio::spawn(Arc::clone(&self).bring_one(wanted))),
                 Ask::Flush { .. } => {
                     held(&self.flushes).push_back(ask);
                     self.called.notify_one();
@@ -225,6 +227,18 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Brings what workers want: on the mover's thread, since clients wait and every change of threads takes time.
+    async fn bring_all(self: Arc<Self>, mut wanted: UnboundedReceiver<Wanted>) {
+        while let Some(wanted) = wanted.recv().await {
+            tokio::spawn(Arc::clone(&self).bring_one(wanted));
+        }
+    }
+
+    async fn bring_one(self: Arc<Self>, wanted: Wanted) {
+        let result = self.bring(&wanted).await.map_err(|error| error.line());
+        self.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
     }
 
     /// Brings keys to their new nodes. Behind a restart the part may move already while its nodes are still being asked; that
@@ -392,9 +406,28 @@ impl Driver {
     async fn publish(&self, topology: impl FnOnce(&mut Kept, Epoch) -> Topology) {
         let epoch = Epoch(self.epoch.fetch_add(1, SeqCst) + 1);
         let topology = topology(&mut self.kept(), epoch);
+        let first = || Arc::clone(self.first_marks.get_or_init(table));
+        let topology = if self.tools.safety.own_marks { marked(topology, table) } else { marked(topology, first) };
+        self.tools.mover.mark_in(arrived(&topology));
         self.tools.fleet.publish_topology(Arc::new(topology));
         self.tools.fleet.barrier(epoch).await;
     }
+}
+
+/// `topology` with a table for what arrives by it, if keys move.
+fn marked(topology: Topology, table: impl FnOnce() -> Arc<Arrived>) -> Topology {
+    let moves = topology.change.as_deref().is_some_and(|change| change.phase == Phase::Moving);
+    if moves { topology.marked_in(table()) } else { topology }
+}
+
+/// A table that nobody has had before.
+fn table() -> Arc<Arrived> {
+    Arc::new(Arrived::new([RandomState::new(), RandomState::new()]))
+}
+
+/// The table of `topology`.
+fn arrived(topology: &Topology) -> Arc<Arrived> {
+    topology.change.as_deref().map(|change| Arc::clone(&change.arrived)).unwrap_or_default()
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {

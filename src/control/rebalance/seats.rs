@@ -175,7 +175,8 @@ impl Course {
         for (from, _) in &self.pairs {
             loses[from.index()] = true;
         }
-        let change = Change { id, next: Arc::clone(&self.after), done: done.into(), part, phase, loses: loses.into() };
+        let (next, arrived) = (Arc::clone(&self.after), Arc::default());
+        let change = Change { id, next, done: done.into(), part, phase, loses: loses.into(), arrived };
         Topology::new(self.nodes.to_vec(), Arc::clone(&self.before), epoch).changing(change)
     }
 

@@ -15,6 +15,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
+    arrived::Arrived,
     change::{Change, Place},
     ring::Ring,
 };
@@ -218,6 +219,15 @@ impl Topology {
         let mut topology = Self { change: Some(Arc::new(change)), ..self };
         topology.layout = topology.fingerprint();
         topology
+    }
+
+    /// The same; what has arrived of its change stands in `arrived`.
+    #[must_use]
+    pub fn marked_in(mut self, arrived: Arc<Arrived>) -> Self {
+        if let Some(change) = &mut self.change {
+            Arc::make_mut(change).arrived = arrived;
+        }
+        self
     }
 
     /// Tells layouts apart: another number says that another node may own a key.

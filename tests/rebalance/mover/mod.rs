@@ -4,6 +4,7 @@ mod back;
 mod big;
 mod checks;
 mod faults;
+mod marks;
 mod values;
 
 use std::{
@@ -14,7 +15,9 @@ use std::{
 
 use bytes::Bytes;
 use circlet::{
-    control::rebalance::mover::{Busy, Event, Events, Haste, Kind, MoveError, Mover, Opened, Settings, Stage, Times},
+    control::rebalance::mover::{
+        Busy, Event, Events, Haste, Kind, MoveError, Mover, Opened, Safety, Settings, Stage, Times,
+    },
     traffic::route::{Node, NodeId},
 };
 
