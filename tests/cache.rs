@@ -8,10 +8,10 @@ use crate::support::{
     wait::until_true,
 };
 
-const KEYS: usize = 2_000;
+pub const KEYS: usize = 2_000;
 
 /// Servers that have their data again after they were killed.
-const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+pub const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// `nodes` of `servers` are nodes of a cache.
 fn cache(nodes: usize, servers: usize) -> Changing {
@@ -21,7 +21,7 @@ fn cache(nodes: usize, servers: usize) -> Changing {
 
 impl Changing {
     /// Gives every key this value.
-    fn write(&self, value: &str) {
+    pub fn write(&self, value: &str) {
         let mut bytes = Vec::new();
         (0..KEYS).for_each(|number| resp::request(&mut bytes, &["SET", &format!("key:{number}"), value]));
         let replies = self.client().pipeline(&bytes, KEYS);
@@ -29,7 +29,7 @@ impl Changing {
     }
 
     /// Waits until every key's node can be asked.
-    fn serves(&self) {
+    pub fn serves(&self) {
         let mut client = self.client();
         until_true("every node to serve", || {
             (0..KEYS).all(|number| !client.ask(&format!("EXISTS key:{number}")).starts_with('-'))
@@ -38,7 +38,7 @@ impl Changing {
 
     /// The values of all keys; none has another than these.
     #[track_caller]
-    fn read(&self, allowed: &[Option<&str>]) -> Vec<Option<String>> {
+    pub fn read(&self, allowed: &[Option<&str>]) -> Vec<Option<String>> {
         let mut bytes = Vec::new();
         (0..KEYS).for_each(|number| resp::request(&mut bytes, &["GET", &format!("key:{number}")]));
         let replies = self.client().pipeline(&bytes, KEYS);
@@ -60,14 +60,14 @@ impl Changing {
 
     /// No server has a key that is not its own.
     #[track_caller]
-    fn is_clean(&self) {
+    pub fn is_clean(&self) {
         let Value::List(_, found) = self.client().value("CIRCLET REBALANCE VERIFY") else { panic!("no list") };
         let sum: Vec<String> = found[0].list().iter().map(|field| field.text()).collect();
         assert_eq!(sum[2..4], ["strays", "0"], "{sum:?}");
     }
 }
 
-fn misses(values: &[Option<String>]) -> usize {
+pub fn misses(values: &[Option<String>]) -> usize {
     values.iter().filter(|value| value.is_none()).count()
 }
 

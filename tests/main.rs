@@ -12,6 +12,7 @@
 //!  followers  who listens, tracks or looks, while nodes join and leave
 //!  cache      the same without copies: a miss, and never an old value
 //!  locks/     one client at a time has a lock, and fences grow, whatever happens
+//!  eject      nodes of a cache that are down are left out, and come back without anything old
 //!  moves/     everything stays as on one machine (linearizable), whatever happens
 //!  rebalance/ keys move between nodes, and none is lost
 //!  process/   command line, start, signals, exit codes, `circlet dev`
@@ -29,6 +30,7 @@ mod change;
 mod clients;
 mod compat;
 mod crowd;
+mod eject;
 mod faults;
 mod followers;
 mod leftovers;

@@ -3,8 +3,11 @@
 //! One row per rule. A rule is silent when one of its options was written wrongly, and it is reported where the
 //! operator wrote something, not at a default. Pure.
 
-use super::{Config, Distribution, draft::Draft, mistake::Place, nodes, option};
-use crate::traffic::{route::Address, settings::Facade};
+use super::{Config, Distribution, OnNodeDown, Profile, draft::Draft, mistake::Place, nodes, option};
+use crate::traffic::{
+    route::{Address, Node},
+    settings::Facade,
+};
 
 /// The first option may not be above the second.
 const ORDERED: [(&str, &str); 7] = [
@@ -29,6 +32,7 @@ pub(super) fn apply(draft: &mut Draft) {
         draft.mistake(place, format!("admin and listen are both {admin}; give them different ports"));
     }
     admin_token(draft);
+    ejection(draft);
     spreading(draft);
     nodes::check(draft);
 }
@@ -61,6 +65,50 @@ fn admin_token(draft: &mut Draft) {
             }
         }
         Some(_) => {}
+    }
+}
+
+/// Nodes may be left out of a cache only, of one whose keys have owners, and that must outlive a restart.
+pub(super) fn ejection(draft: &mut Draft) {
+    if draft.config.on_node_down != OnNodeDown::Eject {
+        return;
+    }
+    let place = draft.place("on_node_down").cloned().unwrap_or(Place::Nowhere);
+    let config = &draft.config;
+    let reasons = [
+        (
+            "profile",
+            config.profile != Profile::Cache,
+            "profile is \"store\": the keys of a node that is left out would be missing, and what is written meanwhile lost; set \
+             profile = \"cache\" if the nodes have copies only, or on_node_down = \"error\"",
+        ),
+        (
+            "state",
+            config.state.is_none(),
+            "there is no state directory: a restart must know who is left out, or old values would be served; start with --state \
+             DIR (or state = \"DIR\")",
+        ),
+        (
+            "ring.distribution",
+            config.distribution == Distribution::Random,
+            "ring.distribution is \"random\": no node owns a key, so none can take over another's; set on_node_down = \"error\"",
+        ),
+    ];
+    let wrong: Vec<_> =
+        reasons.into_iter().filter(|(key, wrong, _)| *wrong && !draft.is_broken(key)).map(|(_, _, why)| why).collect();
+    for why in wrong {
+        draft.mistake(place.clone(), format!("on_node_down is \"eject\", but {why}"));
+    }
+    let nodes = &draft.config.nodes;
+    let twin = |(at, node): (usize, &Node)| {
+        let other = nodes.iter().take(at).find(|other| other.address == node.address)?;
+        Some(format!(
+            "on_node_down is \"eject\", but nodes {} and {} are one server, {}; give it one name, or set on_node_down = \"error\"",
+            other.name, node.name, node.address
+        ))
+    };
+    if let Some(text) = nodes.iter().enumerate().find_map(twin) {
+        draft.mistake(place, text);
     }
 }
 

@@ -83,6 +83,7 @@ impl Config {
         }
         check::order(&mut draft);
         check::facade(&mut draft);
+        check::ejection(&mut draft);
         draft.finish().map_err(|mistakes| {
             let first = mistakes.first();
             let name = match first.map(|mistake| &mistake.place) {

@@ -92,6 +92,8 @@ pub struct Config {
     pub profile: Profile,
     /// What locks are allowed, and where they lie.
     pub lock: Lock,
+    /// What becomes of the keys of a node that is down.
+    pub on_node_down: OnNodeDown,
     /// What is logged and how.
     pub log: Log,
     /// The Redis nodes; at least one, names and addresses unique.
@@ -168,6 +170,15 @@ pub enum Profile {
     Cache,
 }
 
+/// What becomes of the keys of a node that is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnNodeDown {
+    /// They are answered with an error until it is back.
+    Error,
+    /// The other nodes of a cache have them, from nothing on, until it is back and purged.
+    Eject,
+}
+
 /// What is logged and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -206,6 +217,7 @@ impl Default for Config {
             rebalance: Rebalance::default(),
             profile: Profile::Store,
             lock: Lock::default(),
+            on_node_down: OnNodeDown::Error,
             log: Log { filter: "info".to_owned(), format: LogFormat::Human },
             nodes: Vec::new(),
             traffic: Settings { workers, ..Settings::default() },

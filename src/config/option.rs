@@ -9,7 +9,7 @@ use std::{fmt, net::IpAddr, ops::RangeInclusive, path::Path, path::PathBuf, time
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, Distribution, LogFormat, Profile, address,
+    Config, Distribution, LogFormat, OnNodeDown, Profile, address,
     draft::{Draft, Raw},
     mistake::Place,
     secret, value,
@@ -58,6 +58,7 @@ enum Kind {
     Facade(fn(&mut Config) -> &mut Facade),
     PartialReads(fn(&mut Config) -> &mut PartialReads),
     Profile(fn(&mut Config) -> &mut Profile),
+    OnNodeDown(fn(&mut Config) -> &mut OnNodeDown),
     Distribution(fn(&mut Config) -> &mut Distribution),
     KeyHash(fn(&mut Config) -> &mut KeyHash),
     /// Two bytes; empty for none.
@@ -94,6 +95,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "workers", kind: Kind::Threads(|c| &mut c.traffic.workers, 1..=1_024) },
     Row { key: "state", kind: Kind::Path(|c| &mut c.state) },
     Row { key: "profile", kind: Kind::Profile(|c| &mut c.profile) },
+    Row { key: "on_node_down", kind: Kind::OnNodeDown(|c| &mut c.on_node_down) },
     Row { key: "requirepass", kind: Kind::Secret(|c| &mut c.traffic.requirepass) },
     Row { key: "requirepass_file", kind: Kind::SecretFile(|c| &mut c.traffic.requirepass) },
     Row { key: "partial_reads", kind: Kind::PartialReads(|c| &mut c.traffic.partial_reads) },
@@ -175,6 +177,7 @@ pub(super) static ROWS: &[Row] = &[
 /// Options that can be changed while Circlet runs: what the workers read anew each time, and what is logged. Everything
 /// else is built in when it starts.
 const LIVE: &[&str] = &[
+    "on_node_down",
     "partial_reads",
     "cluster_facade",
     "rebalance.rate",
@@ -332,6 +335,7 @@ impl Kind {
                 *at(config) = choice(text, &[("error", PartialReads::Error), ("nil", PartialReads::Nil)])?;
             }
             Self::Profile(at) => *at(config) = choice(text, &PROFILES)?,
+            Self::OnNodeDown(at) => *at(config) = choice(text, &ON_NODE_DOWN)?,
             Self::Distribution(at) => *at(config) = choice(text, &DISTRIBUTIONS)?,
             Self::KeyHash(at) => *at(config) = choice(text, &KeyHash::NAMES)?,
             Self::HashTag(at) => *at(config) = value::hash_tag(string()?)?,
@@ -372,6 +376,7 @@ impl Kind {
                 PartialReads::Nil => "nil",
             }),
             Self::Profile(at) => quoted(name_of(*at(config), &PROFILES)),
+            Self::OnNodeDown(at) => quoted(name_of(*at(config), &ON_NODE_DOWN)),
             Self::Distribution(at) => quoted(name_of(*at(config), &DISTRIBUTIONS)),
             Self::KeyHash(at) => quoted(at(config).name()),
             Self::HashTag(at) => quoted(&value::show_hash_tag(*at(config))),
@@ -388,6 +393,9 @@ impl Kind {
 
 /// What the nodes are.
 const PROFILES: [(&str, Profile); 2] = [("store", Profile::Store), ("cache", Profile::Cache)];
+
+/// What becomes of the keys of a node that is down.
+const ON_NODE_DOWN: [(&str, OnNodeDown); 2] = [("error", OnNodeDown::Error), ("eject", OnNodeDown::Eject)];
 
 /// The ways to spread keys.
 const DISTRIBUTIONS: [(&str, Distribution); 4] = [

@@ -164,6 +164,21 @@ fn contradictions_are_reported_where_the_operator_wrote_something() {
              one, or set cluster_facade to the host:port where they reach Circlet",
         ),
         (
+            "on_node_down = \"eject\"\nstate = \"s\"",
+            "c.toml:1: on_node_down is \"eject\", but profile is \"store\": the keys of a node that is left out would be missing, and \
+             what is written meanwhile lost; set profile = \"cache\" if the nodes have copies only, or on_node_down = \"error\"",
+        ),
+        (
+            "profile = \"cache\"\non_node_down = \"eject\"",
+            "c.toml:2: on_node_down is \"eject\", but there is no state directory: a restart must know who is left out, or old values \
+             would be served; start with --state DIR (or state = \"DIR\")",
+        ),
+        (
+            "profile = \"cache\"\nstate = \"s\"\non_node_down = \"eject\"\n[ring]\ndistribution = \"random\"",
+            "c.toml:3: on_node_down is \"eject\", but ring.distribution is \"random\": no node owns a key, so none can take over \
+             another's; set on_node_down = \"error\"",
+        ),
+        (
             "requirepass = \"a\"\nrequirepass_file = \"c.toml\"",
             "c.toml:2: requirepass_file is \"c.toml\"; use a password of one line",
         ),

@@ -36,6 +36,7 @@ use super::{
 use crate::traffic::{
     client::Refused,
     command::Table,
+    counters::Published,
     observe::chronicle::Kind,
     options::Options,
     route::Topology,
@@ -111,7 +112,13 @@ impl Plane {
         let driver = drive(&fleet, &live, &whom, (store, start), front.clone(), pool.safety)?;
         background.spawn(Arc::clone(&driver).serve(inbox).instrument(span.clone()));
         background.spawn(Arc::clone(&driver).work().instrument(span.clone()));
-        let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info));
+        let judged = Arc::downgrade(&driver);
+        let heard: probe::Heard = Box::new(move || {
+            if let Some(driver) = judged.upgrade() {
+                driver.look();
+            }
+        });
+        let board = Arc::new(Board::new(Arc::clone(fleet.journal()), config.node_info, signs(&fleet), heard));
         let status = Arc::new(Status::new(
             Arc::clone(&fleet),
             Arc::clone(&board),
@@ -188,6 +195,7 @@ impl Plane {
             locks: self.front.totals(),
             pool: self.name(),
             topology,
+            standings: self.fleet.journal().census().standings(),
             workers: self.fleet.published(),
             first_thread: self.workers_before,
             commands: self.fleet.journal().commands(),
@@ -250,6 +258,15 @@ fn drive(
     // Set once, here.
     let _ = whom.set(Arc::downgrade(&driver));
     Ok(driver)
+}
+
+/// What workers suffer from nodes.
+fn signs(fleet: &Arc<Fleet>) -> probe::Signs {
+    let workers = fleet.published().to_vec();
+    Box::new(move |id| {
+        let failures = |worker: &Arc<Published>| worker.node(id.index()).map_or(0, |node| node.failures.load(Relaxed));
+        workers.iter().map(failures).collect()
+    })
 }
 
 fn publisher(fleet: &Arc<Fleet>) -> impl Fn(Arc<Table>, Facts) + Send + 'static {

@@ -75,7 +75,7 @@ fn ready(planes: &[Plane], pool: Option<usize>) -> Result<String, String> {
             missing.push(format!("pool {name}: {why}"));
         }
         up += status.nodes_up();
-        nodes += plane.fleet().topology().members().len();
+        nodes += plane.fleet().topology().listed().count();
     }
     if missing.is_empty() {
         Ok(format!("ready, {up} of {nodes} nodes up in {} pools", planes.len()))

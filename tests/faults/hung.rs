@@ -120,3 +120,23 @@ fn a_slow_command_holds_up_its_own_node_only() {
     assert_eq!(waiting.whatever_comes(INSTANT), b"", "the script still runs");
     assert_eq!(waiting.frame(), b"$4\r\nslow\r\n");
 }
+
+#[test]
+fn a_node_that_leaves_requests_unanswered_is_suspected_then_judged_down_and_up_again() {
+    let mut cluster = with_short_timeout();
+    let key = cluster.key_on(0, 0);
+    let (mut client, mut asking) = (cluster.client(), cluster.client());
+    let mut judged = || client.value("CIRCLET NODES").list()[0].get("judged").unwrap().text();
+    until_true("it to be known", || judged() == "up");
+    cluster.nodes[0].pause();
+    asking.send(&resp::words(&format!("GET {key}")));
+    until_true("it to be judged", || judged() == "down");
+    assert!(String::from_utf8(asking.frame()).unwrap().starts_with("-TIMEOUT"));
+    let judged_down = "circlet_node_judged{node=\"n1\",state=\"down\"}";
+    assert_eq!(cluster.circlet.metric(judged_down), Some(1.0));
+    cluster.nodes[0].resume();
+    until_true("it to have proved itself", || judged() == "up");
+    assert_eq!(cluster.circlet.metric(judged_down), Some(0.0));
+    let events = cluster.client().ask("CIRCLET EVENTS");
+    assert!(events.contains("it is not up for writes: it does not answer") && events.contains("it is up for writes"));
+}

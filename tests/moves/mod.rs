@@ -75,6 +75,13 @@ fn all_is_whole_while_nodes_come_and_go_and_changes_are_taken_back() {
 }
 
 #[test]
+fn all_is_whole_while_changes_are_taken_back_in_the_middle() {
+    let name = "all_is_whole_while_changes_are_taken_back_in_the_middle";
+    let outcome = play(name, SETUP, 0, &[&changes::TurnBack], 4);
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
 fn all_is_whole_while_nodes_come_and_go_and_servers_crash() {
     play("all_is_whole_while_nodes_come_and_go_and_servers_crash", SETUP, 3, &[&SERVERS[..], &ORDERS].concat(), 3);
 }
@@ -125,10 +132,25 @@ fn must_be_missed(test: &str, round: &Round<'_>) {
 
 #[test]
 fn moves_without_tombstones_are_found_out() {
-    let safety = Safety { mover: mover::Safety { tombstones: false }, ..Safety::default() };
+    let safety = Safety { mover: mover::Safety { tombstones: false, ..mover::Safety::default() }, ..Safety::default() };
     let setup = Setup { inside: Some(safety), ..SETUP };
     let round = Round { setup, clients: 12, ballast: BALLAST, changes: 4, nemeses: &ORDERS, strikes: 1 };
     must_be_missed("moves_without_tombstones_are_found_out", &round);
+}
+
+#[test]
+fn moves_whose_keys_are_marked_before_they_arrive_are_found_out() {
+    let mover = mover::Safety { marks_behind: false, ..mover::Safety::default() };
+    let setup = Setup { inside: Some(Safety { mover, ..Safety::default() }), ..SETUP };
+    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 4, nemeses: &ORDERS, strikes: 1 };
+    must_be_missed("moves_whose_keys_are_marked_before_they_arrive_are_found_out", &round);
+}
+
+#[test]
+fn ways_back_that_believe_the_marks_of_the_way_forth_are_found_out() {
+    let setup = Setup { inside: Some(Safety { own_marks: false, ..Safety::default() }), ..SETUP };
+    let round = Round { setup, clients: 12, ballast: BALLAST, changes: 0, nemeses: &[&changes::TurnBack], strikes: 3 };
+    must_be_missed("ways_back_that_believe_the_marks_of_the_way_forth_are_found_out", &round);
 }
 
 #[test]

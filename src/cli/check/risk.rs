@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
-    config::{Config, Distribution},
+    config::{Config, Distribution, OnNodeDown},
     traffic::{
         route::{Address, Ring, hash_tag::Tag},
         settings::Facade,
@@ -76,6 +76,13 @@ fn doors(config: &Config, risks: &mut Vec<String>) {
 fn nodes(config: &Config, risks: &mut Vec<String>) {
     if let [node] = config.nodes.as_slice() {
         risks.push(format!("there is one node, {}: when it is down, everything is; add a second one", node.name));
+    }
+    if config.on_node_down == OnNodeDown::Eject && config.nodes.len() < 3 {
+        risks.push(format!(
+            "on_node_down is \"eject\", and there are {} nodes: of one none is ever left out, of two the one that is left must bear all \
+             of the load; have at least three",
+            config.nodes.len()
+        ));
     }
     for node in config.nodes.iter().filter(|node| node.password.is_none()) {
         if let Address::Tcp { host, .. } = &node.address
@@ -230,6 +237,11 @@ mod tests {
             ),
             (&["a=127.0.0.1:1", "memory=127.0.0.1:2"], &["ring.distribution=ketama"], "INFO memory shows a section"),
             (&["a=127.0.0.1:1", "b=127.0.0.1:1"], &["ring.distribution=ketama"], "a and b are one server, 127.0.0.1:1"),
+            (
+                &TWO,
+                &["profile=cache", "on_node_down=eject", "state=/s"],
+                "on_node_down is \"eject\", and there are 2 nodes",
+            ),
             (&TWO, &["limits.max_buffered=1024GB"], "limits.max_buffered is 1048576 MB, but this machine has 2048 MB"),
         ] {
             let told = told(nodes, set, &Machine { open_files: None, memory: Some(2 << 30) });

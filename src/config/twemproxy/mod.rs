@@ -134,6 +134,7 @@ fn serve(pool: &Pool, file: &str, incomplete: bool, pools: usize, overrides: &Ov
     draft.incomplete = incomplete;
     let mut notes = translate::apply(&mut draft, pool, file);
     flags::apply(&mut draft, overrides);
+    notes.extend(translate::ejection(&mut draft, pool, file));
     if pools > 1 {
         for_one_only(&mut draft, pools, overrides);
     }

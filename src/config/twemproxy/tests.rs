@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::config::{Changes, load as load_toml, scratch::Scratch};
+use crate::config::{Changes, OnNodeDown, Profile, load as load_toml, scratch::Scratch};
 
 const GOLDEN: &str = include_str!("../../../tests/data/twemproxy.txt");
 
@@ -127,7 +127,7 @@ alpha:
         "n.yml:10: reuseport has no option",
         "n.yml:13: clients begin in database 3",
         "n.yml:14: preconnect: false has no option",
-        "n.yml:15: auto_eject_hosts has no equivalent: no node is ever ejected",
+        "n.yml:15: auto_eject_hosts has no equivalent without a state directory: no node is ever ejected",
         "n.yml:16: server_connections has no option",
         "n.yml:17: server_retry_timeout has no equivalent",
         "n.yml:18: server_failure_limit has no equivalent",
@@ -408,4 +408,32 @@ fn any_text_at_all_gives_a_pool_or_mistakes() {
         }
         let _ = several(&text.into_iter().collect::<String>(), &[], &Overrides::default());
     }
+}
+
+#[test]
+fn with_a_state_directory_servers_are_ejected() {
+    let text = "alpha:\n  listen: 127.0.0.1:22121\n  redis: true\n  distribution: ketama\n  auto_eject_hosts: true\n  \
+                server_retry_timeout: 2000\n  server_failure_limit: 1\n  client_connections: 9\n  timeout: 400\n  servers:\n   - \
+                10.0.0.1:6379:1\n   - 10.0.0.2:6379:1\n";
+    let given = |set: &[&str]| Overrides {
+        state: Some("/s".into()),
+        set: set.iter().map(|&set| set.to_owned()).collect(),
+        ..Overrides::default()
+    };
+    let Served { config, notes, .. } = import(text, None, &given(&[])).unwrap();
+    assert_eq!((config.profile, config.on_node_down), (Profile::Cache, OnNodeDown::Eject));
+    let told = notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for start in [
+        "n.yml:5: auto_eject_hosts: the keys of a node that is down go to the others",
+        "n.yml:6: server_retry_timeout has no option: a node comes back when",
+        "n.yml:7: server_failure_limit has no option: a node is judged down",
+    ] {
+        assert!(told.contains(start), "{told}");
+    }
+    // Whoever says it himself is not contradicted.
+    let own = import(text, None, &given(&["on_node_down=error"])).unwrap();
+    assert_eq!((own.config.profile, own.config.on_node_down), (Profile::Store, OnNodeDown::Error));
+    assert!(own.notes.iter().all(|note| !note.text.starts_with("auto_eject_hosts")));
+    let random = import(&text.replace("ketama", "random"), None, &given(&[])).unwrap();
+    assert_eq!(random.config.on_node_down, OnNodeDown::Error);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{pool::Pool, server::Server};
 use crate::{
     config::{
-        Distribution, Note,
+        Distribution, Note, OnNodeDown,
         draft::{Draft, Raw},
         mistake::Place,
         option, secret,
@@ -26,6 +26,12 @@ pub(super) fn apply(draft: &mut Draft, pool: &Pool, file: &str) -> Vec<Note> {
     translation.servers();
     translation.times();
     translation.connections();
+    translation.notes
+}
+
+/// What becomes of servers that are down, which hangs on what the flags say; to be called behind them.
+pub(super) fn ejection(draft: &mut Draft, pool: &Pool, file: &str) -> Vec<Note> {
+    let mut translation = Translation { draft, pool, file, notes: Vec::new() };
     translation.ejection();
     translation.notes
 }
@@ -236,23 +242,49 @@ impl Translation<'_> {
 
     /// `auto_eject_hosts`, `server_retry_timeout`, `server_failure_limit`.
     fn ejection(&mut self) {
-        if self.pool.flag("auto_eject_hosts") == Some(true) {
-            self.note(
-                "auto_eject_hosts",
-                "auto_eject_hosts has no equivalent: no node is ever ejected. The keys of a node that is down are answered -NODEDOWN \
-                 at once until it is back, and lie nowhere else meanwhile; so none is stale afterwards",
-            );
-        }
-        for directive in ["server_retry_timeout", "server_failure_limit"] {
-            if self.pool.number(directive).is_some() {
+        let wanted = self.pool.flag("auto_eject_hosts") == Some(true);
+        let said = ["profile", "on_node_down"].iter().any(|option| self.draft.place(option).is_some());
+        let config = &self.draft.config;
+        if wanted && !said {
+            if config.distribution == Distribution::Random {
                 self.note(
-                    directive,
-                    format!(
-                        "{directive} has no equivalent: a node that is down is tried again with growing pauses, pipe.backoff_min to \
-                         pipe.backoff_max"
-                    ),
+                    "auto_eject_hosts",
+                    "auto_eject_hosts has no equivalent with distribution: random; no node is ever ejected",
                 );
+            } else if config.state.is_none() {
+                self.note("auto_eject_hosts", NEEDS_STATE);
+            } else {
+                self.set("auto_eject_hosts", "profile", "cache");
+                self.set("auto_eject_hosts", "on_node_down", "eject");
+                self.note("auto_eject_hosts", EJECTS);
             }
+        }
+        let ejects = self.draft.config.on_node_down == OnNodeDown::Eject;
+        if self.pool.number("server_failure_limit").is_some() {
+            self.note("server_failure_limit", if ejects { JUDGED } else { FAILURE_LIMIT });
+        }
+        if self.pool.number("server_retry_timeout").is_some() {
+            self.note("server_retry_timeout", if ejects { RETURNS } else { RETRY_TIMEOUT });
         }
     }
 }
+
+const NEEDS_STATE: &str = "auto_eject_hosts has no equivalent without a state directory: no node is ever ejected, and the keys of a \
+                           node that is down are answered -NODEDOWN at once until it is back. With --state DIR they go to the \
+                           others, and the node deletes what it had before it comes back, so that none is stale afterwards";
+
+const EJECTS: &str = "auto_eject_hosts: the keys of a node that is down go to the others (profile = \"cache\", on_node_down = \
+                      \"eject\"), unless fewer than half of the nodes would be left; before it comes back it deletes what it had, \
+                      which nutcracker does not see to";
+
+const FAILURE_LIMIT: &str = "server_failure_limit has no equivalent: a node that is down is tried again with growing pauses, \
+                             pipe.backoff_min to pipe.backoff_max";
+
+const RETRY_TIMEOUT: &str = "server_retry_timeout has no equivalent: a node that is down is tried again with growing pauses, \
+                             pipe.backoff_min to pipe.backoff_max";
+
+const JUDGED: &str = "server_failure_limit has no option: a node is judged down after three answers missed within 30 s and over at \
+                      least one, or when it says that it is loading or a read-only replica; a request that failed is a sign only";
+
+const RETURNS: &str = "server_retry_timeout has no option: a node comes back when it has answered its probe for at least 2 s, longer each \
+                       time that it falls again soon (up to 2 m), and has deleted what it had";

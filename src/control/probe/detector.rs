@@ -1,7 +1,7 @@
-//! Whether a node is up for writes, judged from what its probe has seen, without haste and without flapping.
+//! Whether a node is up for writes, judged from what its probe and the workers have seen, without haste and without flapping.
 //!
 //! ```text
-//!            no answer                 MISSES of them within WINDOW
+//!            no answer, a sign         MISSES within WINDOW, over at least SPAN
 //!   ┌─ Up ─────────────► Suspect ─────────────────────────────────► Down
 //!   │   ▲  GOOD in a row    │                                        ▲ │
 //!   │   └───────────────────┘          it says so itself             │ │ GOOD in a row, and the
@@ -9,7 +9,10 @@
 //!       ▲                                                              │
 //!       └──────────────────────────────────────────────────────────────┘
 //! ```
-//! One lost answer is no verdict. A node that was judged down is up again only after several good answers, and not before a
+//! One lost answer is no verdict, nor is the time in which a server is started anew. What workers suffer (a connection lost or
+//! refused, an answer that did not come) is a sign: it brings suspicion, and it counts as a missed answer as long as the probe
+//! has had no good one since; but without a missed answer of the probe's own no sign is a verdict, so that one slow command
+//! does not bring a node down. A node that was judged down is up again only after several good answers, and not before a
 //! pause that doubles each time that it falls again soon ([`CALM`]), up to [`LONGEST`]. What a node says of itself needs no
 //! second witness. Bounded: a few numbers. Pure: time comes in.
 
@@ -17,10 +20,14 @@
 
 use std::time::Duration;
 
+use crate::traffic::observe::census::Standing;
+
 /// So many times without an answer …
 const MISSES: usize = 3;
-/// … within this time are a verdict.
+/// … within this time …
 const WINDOW: Duration = Duration::from_secs(30);
+/// … and over at least this time are a verdict.
+const SPAN: Duration = Duration::from_secs(1);
 /// Good answers in a row that clear a node.
 const GOOD: u32 = 2;
 /// How long a node stays down at least, the first time.
@@ -30,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// A node that has been up for so long begins with a clean sheet.
 const CALM: Duration = Duration::from_secs(300);
 
-/// What a probe has seen.
+/// What was seen of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// It answers, and can be written to.
@@ -41,14 +48,8 @@ pub(super) enum Seen {
     Loading,
     /// It takes no writes.
     Replica,
-}
-
-/// What is thought of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Up,
-    Suspect,
-    Down,
+    /// A worker has lost its connection, or could not make one.
+    Sign,
 }
 
 /// A judgement that has changed.
@@ -68,6 +69,10 @@ pub(super) struct Detector {
     since: Duration,
     /// When there was no answer, the newest last; at most [`MISSES`].
     misses: Vec<Duration>,
+    /// Signs since the last good answer; fewer than [`MISSES`].
+    signs: usize,
+    /// When what made it suspect began.
+    suspected: Duration,
     good: u32,
     falls: u32,
 }
@@ -75,7 +80,17 @@ pub(super) struct Detector {
 impl Detector {
     /// A node of which nothing bad is known.
     pub(super) fn new(now: Duration) -> Self {
-        Self { standing: Standing::Up, since: now, misses: Vec::new(), good: 0, falls: 0 }
+        Self { standing: Standing::Up, since: now, misses: Vec::new(), signs: 0, suspected: now, good: 0, falls: 0 }
+    }
+
+    /// A node that was down when it was judged last.
+    pub(super) fn fallen(now: Duration) -> Self {
+        Self { standing: Standing::Down, falls: 1, ..Self::new(now) }
+    }
+
+    /// What is thought of it.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// Takes in what was seen; what changes by it.
@@ -83,6 +98,7 @@ impl Detector {
         let verdict = match seen {
             Seen::Good => self.answered(now),
             Seen::Silence => self.missed(now),
+            Seen::Sign => self.hinted(now),
             Seen::Loading | Seen::Replica => self.fall(seen, now),
         };
         self.check();
@@ -91,6 +107,7 @@ impl Detector {
 
     fn answered(&mut self, now: Duration) -> Option<Verdict> {
         self.good = (self.good + 1).min(GOOD);
+        self.signs = 0;
         if self.good < GOOD {
             return None;
         }
@@ -114,14 +131,35 @@ impl Detector {
         if self.standing == Standing::Down {
             return None;
         }
-        self.standing = Standing::Suspect;
+        self.suspect(now);
         self.misses.retain(|at| now.saturating_sub(*at) < WINDOW);
+        if self.misses.len() == MISSES {
+            self.misses.remove(0);
+        }
         self.misses.push(now);
-        if self.misses.len() < MISSES { None } else { self.fall(Seen::Silence, now) }
+        let enough = self.misses.len() + self.signs >= MISSES && now.saturating_sub(self.suspected) >= SPAN;
+        if enough { self.fall(Seen::Silence, now) } else { None }
+    }
+
+    /// By itself it is no verdict.
+    fn hinted(&mut self, now: Duration) -> Option<Verdict> {
+        self.good = 0;
+        if self.standing != Standing::Down {
+            self.suspect(now);
+            self.signs = (self.signs + 1).min(MISSES - 1);
+        }
+        None
+    }
+
+    fn suspect(&mut self, now: Duration) {
+        if self.standing == Standing::Up {
+            (self.standing, self.suspected) = (Standing::Suspect, now);
+        }
     }
 
     fn fall(&mut self, why: Seen, now: Duration) -> Option<Verdict> {
         self.good = 0;
+        self.signs = 0;
         self.misses.clear();
         if self.standing == Standing::Down {
             return None;
@@ -138,8 +176,9 @@ impl Detector {
     }
 
     fn check(&self) {
-        debug_assert!(self.misses.len() < MISSES && self.good <= GOOD);
+        debug_assert!(self.misses.len() <= MISSES && self.signs < MISSES && self.good <= GOOD);
         debug_assert!(self.standing == Standing::Suspect || self.misses.is_empty());
+        debug_assert!(self.standing == Standing::Suspect || self.signs == 0);
     }
 }
 
@@ -147,18 +186,20 @@ impl Detector {
 mod tests {
     use super::*;
 
-    const KINDS: [Seen; 4] = [Seen::Good, Seen::Silence, Seen::Loading, Seen::Replica];
+    const KINDS: [Seen; 5] = [Seen::Good, Seen::Silence, Seen::Loading, Seen::Replica, Seen::Sign];
+    const LENGTH: u32 = 7;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    /// Every history of eight answers, at three paces.
+    /// Every history of seven sights, at three paces.
     #[test]
     fn every_verdict_has_its_reasons_whatever_is_seen() {
         for step in [1, 7, 40] {
-            for history in 0..4_usize.pow(8) {
-                let seen: Vec<Seen> = (0..8).map(|index| KINDS[history / 4_usize.pow(index) % 4]).collect();
+            for history in 0..KINDS.len().pow(LENGTH) {
+                let kind = |index| KINDS[history / KINDS.len().pow(index) % KINDS.len()];
+                let seen: Vec<Seen> = (0..LENGTH).map(kind).collect();
                 let (mut detector, mut up, mut fell) = (Detector::new(at(0)), true, at(0));
                 for (index, one) in seen.iter().enumerate() {
                     let now = at((index as u64 + 1) * step);
@@ -166,10 +207,13 @@ mod tests {
                     match detector.see(*one, now) {
                         None => {}
                         Some(Verdict::Down(why, falls)) => {
-                            assert!(up && why == *one && falls >= 1, "{seen:?}");
+                            assert!(up && why == *one && why != Seen::Sign && falls >= 1, "{seen:?}");
                             if why == Seen::Silence {
                                 let silent = before.iter().filter(|seen| **seen == Seen::Silence).count();
-                                assert!(silent >= MISSES && step * (MISSES as u64 - 1) < WINDOW.as_secs(), "{seen:?}");
+                                let signs = before.iter().rev().take_while(|seen| **seen != Seen::Good);
+                                let signs = signs.filter(|seen| **seen == Seen::Sign).count();
+                                assert!(silent + signs >= MISSES, "{seen:?}");
+                                assert!(signs > 0 || step * (MISSES as u64 - 1) < WINDOW.as_secs(), "{seen:?}");
                             }
                             (up, fell) = (false, now);
                         }
@@ -197,6 +241,37 @@ mod tests {
             assert_eq!(detector.see(Seen::Silence, at(round * 20)), None);
         }
         assert_eq!(detector.see(Seen::Silence, at(1_981)), Some(Verdict::Down(Seen::Silence, 1)));
+    }
+
+    #[test]
+    fn signs_speed_a_verdict_up_and_are_none() {
+        let mut detector = Detector::new(at(0));
+        for second in 1..100 {
+            assert_eq!(detector.see(Seen::Sign, at(second)), None);
+        }
+        assert_eq!(detector.standing(), Standing::Suspect);
+        assert_eq!(detector.see(Seen::Silence, at(100)), Some(Verdict::Down(Seen::Silence, 1)));
+        // A good answer since then makes them void.
+        let mut detector = Detector::new(at(0));
+        for second in 1..100 {
+            let seen = [Seen::Sign, Seen::Sign, Seen::Good, Seen::Silence][second as usize % 4];
+            let slow = at(second * 20);
+            assert_eq!(detector.see(seen, slow), None, "{second}");
+        }
+        // Nor is a server that is started anew within a moment judged.
+        let mut detector = Detector::new(at(0));
+        let moment = |ms| Duration::from_millis(ms);
+        for ms in [100, 200, 300, 500, 900, 1_099] {
+            assert_eq!(detector.see(Seen::Silence, moment(ms)), None, "{ms}");
+        }
+        assert_eq!(detector.see(Seen::Silence, moment(1_100)), Some(Verdict::Down(Seen::Silence, 1)));
+    }
+
+    #[test]
+    fn who_was_down_before_must_prove_itself() {
+        let mut detector = Detector::fallen(at(10));
+        let seen = [11, 12, 13].map(|second| detector.see(Seen::Good, at(second)));
+        assert_eq!(seen, [None, Some(Verdict::Up), None]);
     }
 
     #[test]

@@ -7,10 +7,11 @@
 //!              └ backoff ◄ lost, and asked anew every RECHECK: another run_id, other commands
 //! ```
 //!
-//! The connection stays open, so that a node's end is seen at once and told by one log line, as is its return. Workers'
-//! own pipes do not depend on it, nor on the detector's judgement of who is up for writes, which is told: a node whose control connection is refused still serves. A node that will not say
-//! something (an ACL, a renamed command) is served all the same; only that fact stays unknown. Bounded: one task and one
-//! connection per node, replies by [`conversation`]'s limits. Io.
+//! The connection stays open, so that a node's end is seen at once and told by one log line, as is its return. What workers
+//! suffer from a node ([`Signs`]) makes its watcher ask at once. Workers' own pipes do not depend on the probe, nor on the
+//! detector's judgement of who is up for writes, which is told: a node whose control connection is refused still serves. A
+//! node that will not say something (an ACL, a renamed command) is served all the same; only that fact stays unknown.
+//! Bounded: one task and one connection per node, replies by [`conversation`]'s limits. Io.
 
 pub(in crate::control) mod backoff;
 pub(in crate::control) mod conversation;
@@ -20,7 +21,7 @@ pub(in crate::control) mod known;
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,7 +37,7 @@ use crate::traffic::{
     command::Table,
     observe::{
         Journal,
-        census::{Report, Said},
+        census::{Report, Said, Standing},
         chronicle,
     },
     route::{Node, NodeId, Topology},
@@ -53,28 +54,54 @@ pub use known::{Known, Learned};
 /// How often a connected node is asked whether it is still the one it was.
 const RECHECK: Duration = Duration::from_secs(2);
 
+/// The same of one that is not up for writes, or may not be.
+const RECHECK_IN_DOUBT: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether workers have suffered from a node.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Answers that wait to be worked in; a full queue makes the watchers wait.
 const QUEUE: usize = 16;
 
 /// Tells how connections to nodes behave at the moment.
 pub type Settings = Arc<dyn Fn() -> PipeSettings + Send + Sync>;
 
+/// How often each worker has lost a connection to a node, or could not make one: numbers that the workers count anyway.
+pub type Signs = Box<dyn Fn(NodeId) -> Vec<u64> + Send + Sync>;
+
+/// Is called at each verdict.
+pub type Heard = Box<dyn Fn() + Send + Sync>;
+
 /// Which nodes answer their control connection, and what they say of themselves: the journal keeps it.
-#[derive(Debug)]
 pub struct Board {
     journal: Arc<Journal>,
     /// How often the nodes are asked for their INFO; `None`: never.
     info_every: Option<Duration>,
+    signs: Signs,
+    heard: Heard,
     /// What is thought of each node.
-    judged: Mutex<HashMap<NodeId, Detector>>,
+    judged: Mutex<HashMap<NodeId, Judged>>,
     begin: Instant,
+}
+
+/// What is thought of a node, and the signs that were taken in already.
+#[derive(Debug)]
+struct Judged {
+    detector: Detector,
+    signs: Vec<u64>,
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("judged", &self.judged).finish_non_exhaustive()
+    }
 }
 
 impl Board {
     /// A board on `journal`, in which no node has answered yet.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, info_every: Option<Duration>) -> Self {
-        Self { journal, info_every, judged: Mutex::default(), begin: Instant::now() }
+    pub fn new(journal: Arc<Journal>, info_every: Option<Duration>, signs: Signs, heard: Heard) -> Self {
+        Self { journal, info_every, signs, heard, judged: Mutex::default(), begin: Instant::now() }
     }
 
     /// Whether the node answers.
@@ -91,15 +118,58 @@ impl Board {
     /// It has left.
     fn clear(&self, id: NodeId) {
         *self.journal.census().entry(id) = Report::default();
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.judged().remove(&id);
+    }
+
+    fn judged(&self) -> MutexGuard<'_, HashMap<NodeId, Judged>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its watcher begins.
+    fn begin(&self, id: NodeId, node: &Node) {
+        let now = self.begin.elapsed();
+        // Who was left out before this process began has to prove itself.
+        let detector = if node.out { Detector::fallen(now) } else { Detector::new(now) };
+        self.judged().insert(id, Judged { detector, signs: (self.signs)(id) });
+    }
+
+    /// Takes in what workers have suffered from it since the last look; whether they have.
+    fn heed(&self, id: NodeId) -> bool {
+        let (now, signs) = (self.begin.elapsed(), (self.signs)(id));
+        let mut all = self.judged();
+        let Some(judged) = all.get_mut(&id) else { return false };
+        let before = std::mem::replace(&mut judged.signs, signs);
+        // Of each worker one: what it loses at once it loses for one reason.
+        let more = judged.signs.iter().enumerate().filter(|(worker, count)| before.get(*worker).unwrap_or(&0) < *count);
+        let suffered = more.count();
+        for _ in 0..suffered {
+            // By itself it is no verdict.
+            judged.detector.see(Seen::Sign, now);
+        }
+        let standing = judged.detector.standing();
+        drop(all);
+        if suffered > 0 {
+            self.journal.census().entry(id).standing = Some(standing);
+        }
+        suffered > 0
+    }
+
+    /// Whether it is up for writes beyond doubt.
+    fn is_sure_of(&self, id: NodeId) -> bool {
+        self.judged().get(&id).is_none_or(|judged| judged.detector.standing() == Standing::Up)
     }
 
     /// Its probe has seen this; whatever changes by it and is not plain from the connection is told.
     fn see(&self, id: NodeId, node: &Node, seen: Seen) {
+        if seen == Seen::Silence {
+            self.heed(id);
+        }
         let now = self.begin.elapsed();
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = judged.entry(id).or_insert_with(|| Detector::new(now)).see(seen, now);
-        drop(judged);
+        let mut all = self.judged();
+        let Some(judged) = all.get_mut(&id) else { return };
+        let (verdict, standing) = (judged.detector.see(seen, now), judged.detector.standing());
+        drop(all);
+        self.journal.census().entry(id).standing = Some(standing);
         let (kind, text) = match verdict {
             None => return,
             Some(Verdict::Up) => (chronicle::Kind::NodeUp, "it is up for writes".to_owned()),
@@ -107,7 +177,7 @@ impl Board {
                 let why = match why {
                     Seen::Loading => "it is loading its data",
                     Seen::Replica => "it is a read-only replica; give its primary's address, or REPLICAOF NO ONE",
-                    Seen::Good | Seen::Silence => "it does not answer",
+                    Seen::Good | Seen::Silence | Seen::Sign => "it does not answer",
                 };
                 let often = if falls > 1 { format!(" ({falls} times in short order)") } else { String::new() };
                 (chronicle::Kind::NodeDown, format!("it is not up for writes{often}: {why}"))
@@ -115,6 +185,7 @@ impl Board {
         };
         self.happened(kind, node, &text);
         tracing::warn!(node = %node.name, address = %node.address, "node: {text}");
+        (self.heard)();
     }
 
     fn happened(&self, kind: chronicle::Kind, node: &Node, text: &str) {
@@ -122,7 +193,7 @@ impl Board {
     }
 }
 
-/// Watches the nodes that take part until dropped; `publish` gets table and facts whenever they change.
+/// Watches the nodes that take part, and those that are left out for now, until dropped; `publish` gets table and facts whenever they change.
 pub async fn run(
     mut snapshots: watch::Receiver<Snapshot>,
     settings: Settings,
@@ -166,9 +237,9 @@ struct Watchers {
 }
 
 impl Watchers {
-    /// Ends those of nodes that take part no more, and names them.
+    /// Ends those of nodes that are no more, and names them.
     fn end_of_leavers(&mut self, topology: &Topology) -> Vec<NodeId> {
-        let left: Vec<NodeId> = self.tasks.keys().copied().filter(|id| !topology.is_member(*id)).collect();
+        let left: Vec<NodeId> = self.tasks.keys().copied().filter(|id| !topology.is_listed(*id)).collect();
         left.iter().filter_map(|id| self.tasks.remove(id)).for_each(|task| task.abort());
         while self.set.try_join_next().is_some() {}
         left
@@ -180,7 +251,7 @@ impl Watchers {
         topology: &Topology,
         watch: impl Fn(Node, NodeId) -> W,
     ) {
-        for &id in topology.members() {
+        for id in topology.listed() {
             if !self.tasks.contains_key(&id) {
                 self.tasks.insert(id, self.set.spawn(watch(topology.node(id).clone(), id)));
             }
@@ -200,6 +271,7 @@ async fn watch(
         let PipeSettings { backoff_min, backoff_max, .. } = settings();
         Backoff::new(backoff_min, backoff_max)
     };
+    board.begin(id, &node);
     let mut backoff = fresh();
     let mut told: Option<String> = None;
     while !learned.is_closed() {
@@ -244,12 +316,28 @@ impl Visit<'_> {
         let mut asked = None;
         loop {
             self.ask_info(&mut conversation, &mut asked).await?;
-            conversation.rest(RECHECK).await?;
+            self.rest(&mut conversation).await?;
             if Identity::ask(&mut conversation).await? != seen {
                 seen = self.ask_all(&mut conversation).await?;
                 self.board.happened(chronicle::Kind::NodeChanged, self.node, "it is another server than before");
                 self.log(&seen, "node has changed");
             }
+        }
+    }
+
+    fn recheck(&self) -> Duration {
+        if self.board.is_sure_of(self.id) { RECHECK } else { RECHECK_IN_DOUBT }
+    }
+
+    /// Waits until the node is to be asked again: sooner, if it is in doubt or workers suffer from it.
+    async fn rest(&self, conversation: &mut Conversation) -> Result<(), Trouble> {
+        let begin = Instant::now();
+        loop {
+            let left = self.recheck().saturating_sub(begin.elapsed());
+            if left.is_zero() || self.board.heed(self.id) {
+                return Ok(());
+            }
+            conversation.rest(left.min(LOOK)).await?;
         }
     }
 
@@ -260,7 +348,8 @@ impl Visit<'_> {
             self.board.see(self.id, self.node, Seen::Good);
             return Ok(());
         };
-        if asked.is_some_and(|asked| asked.elapsed() + RECHECK / 2 < every) {
+        let every = if self.board.is_sure_of(self.id) { every } else { RECHECK_IN_DOUBT.min(every) };
+        if asked.is_some_and(|asked| asked.elapsed() + self.recheck() / 2 < every) {
             return Ok(());
         }
         let begin = Instant::now();

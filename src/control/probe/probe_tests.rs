@@ -58,7 +58,7 @@ fn following(topology: Arc<Topology>) -> (Snapshots, Arc<Board>, Published, toki
     let snapshot = Snapshot { topology, table: Arc::clone(&table), facts: Facts::default() };
     let snapshots = Arc::new(watch::Sender::new(snapshot));
     let journal = Arc::new(Journal::new(1, 0));
-    let board = Arc::new(Board::new(journal, Some(Duration::ZERO)));
+    let board = Arc::new(Board::new(journal, Some(Duration::ZERO), Box::new(|_| Vec::new()), Box::new(|| {})));
     let published = Published::default();
     let seen = Arc::clone(&published);
     let kept = Arc::clone(&snapshots);

@@ -23,10 +23,12 @@ mod flush;
 mod leg;
 mod open;
 mod orders;
+mod out;
 mod part;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
+    hash::RandomState,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -34,7 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc::UnboundedReceiver};
 
 use super::{
     desk::Inbox,
@@ -52,7 +54,7 @@ use crate::{
         control::{Ask, Wanted},
         core::Message,
         observe::chronicle::Kind,
-        route::{Epoch, NodeId, Topology},
+        route::{Arrived, Epoch, NodeId, Phase, Topology},
         worker::Fleet,
     },
 };
@@ -65,13 +67,17 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Safety {
     /// Requests for moving keys wait until nothing is under way at the old node.
     pub fence: bool,
+    /// A node that was left out is purged before it may serve again.
+    pub cleanse: bool,
+    /// A topology in which keys move has a table of its own for what has arrived.
+    pub own_marks: bool,
     /// The mover's own.
     pub mover: mover::Safety,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { fence: true, mover: mover::Safety::default() }
+        Self { fence: true, cleanse: true, own_marks: true, mover: mover::Safety::default() }
     }
 }
 
@@ -115,6 +121,8 @@ pub struct Driver {
     epoch: AtomicU64,
     totals: Mutex<Totals>,
     begun: Mutex<Instant>,
+    /// The table of all topologies where they have none of their own; see [`Safety::own_marks`].
+    first_marks: OnceLock<Arc<Arrived>>,
 }
 
 /// What the driver alone changes.
@@ -124,6 +132,10 @@ struct Kept {
     seats: Seats,
     /// What was moved before this change, or before the last one.
     before: Totals,
+    /// Nodes that are left out, answer, and have nothing any more, by name.
+    clean: HashSet<String>,
+    /// Nodes of which it was told that they stay though they are down.
+    spared: Vec<String>,
 }
 
 /// What a pool begins with: its state, and the topology that belongs to it.
@@ -147,17 +159,17 @@ impl Start {
         state.epoch += 1;
         let epoch = Epoch(state.epoch);
         let topology = match &state.change {
-            None => seats.topology(&state.members, &state.scheme, epoch),
-            Some(change) => seats.course(&state.members, &change.next, &state.scheme).and_then(|course| {
+            None => seats.topology(state.cast(), &state.scheme, epoch),
+            Some(change) => seats.course(state.cast(), change.cast(), &state.scheme).and_then(|course| {
                 if leg::is_over(change) {
-                    let members = if change.back { &state.members } else { &change.next };
-                    return seats.topology(members, &state.scheme, epoch);
+                    let cast = if change.back { state.cast() } else { change.cast() };
+                    return seats.topology(cast, &state.scheme, epoch);
                 }
                 Ok(leg::topology(&course, change, epoch))
             }),
         };
         let topology = topology.map_err(|error| error.to_string())?;
-        Ok(Self { state, seats, topology: Arc::new(topology) })
+        Ok(Self { state, seats, topology: Arc::new(marked(topology, table)) })
     }
 }
 
@@ -167,10 +179,17 @@ impl Driver {
     pub fn new(tools: Tools, start: Start) -> Self {
         let Start { state, seats, topology } = start;
         let report = Report { epoch: topology.epoch.0, ..Report::default() };
+        tools.mover.mark_in(arrived(&topology));
         Self {
             tools,
             epoch: AtomicU64::new(topology.epoch.0),
-            kept: Mutex::new(Kept { state, seats, before: Totals::default() }),
+            kept: Mutex::new(Kept {
+                state,
+                seats,
+                before: Totals::default(),
+                clean: HashSet::new(),
+                spared: Vec::new(),
+            }),
             report: Mutex::new(report),
             called: Notify::new(),
             flushes: Mutex::default(),
@@ -181,6 +200,7 @@ impl Driver {
             restarted: AtomicBool::new(false),
             totals: Mutex::default(),
             begun: Mutex::new(Instant::now()),
+            first_marks: OnceLock::new(),
         }
     }
 
@@ -192,15 +212,10 @@ impl Driver {
 
     /// Answers workers until the process ends.
     pub async fn serve(self: Arc<Self>, mut inbox: Inbox) {
-        while let Some(ask) = inbox.recv().await {
+        let _bringing = self.tools.mover.beside(Arc::clone(&self).bring_all(inbox.wanted));
+        while let Some(ask) = inbox.asks.recv().await {
             match ask {
-                Ask::Bring(wanted) => {
-                    let driver = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        let result = driver.bring(&wanted).await.map_err(|error| error.line());
-                        driver.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
-                    });
-                }
+                Ask::Bring(wanted) => drop(tokio::spawn(Arc::clone(&self).bring_one(wanted))),
                 Ask::Flush { .. } => {
                     held(&self.flushes).push_back(ask);
                     self.called.notify_one();
@@ -216,6 +231,18 @@ impl Driver {
                 Ask::Lock(_) | Ask::LockUnblock { .. } | Ask::LockGone(_) => {}
             }
         }
+    }
+
+    /// Brings what workers want: on the mover's thread, since clients wait and every change of threads takes time.
+    async fn bring_all(self: Arc<Self>, mut wanted: UnboundedReceiver<Wanted>) {
+        while let Some(wanted) = wanted.recv().await {
+            tokio::spawn(Arc::clone(&self).bring_one(wanted));
+        }
+    }
+
+    async fn bring_one(self: Arc<Self>, wanted: Wanted) {
+        let result = self.bring(&wanted).await.map_err(|error| error.line());
+        self.tools.fleet.tell(wanted.worker, Message::Brought { ticket: wanted.ticket, result });
     }
 
     /// Brings keys to their new nodes. Behind a restart the part may move already while its nodes are still being asked; that
@@ -245,7 +272,7 @@ impl Driver {
             self.flush_now().await;
             if self.kept().state.change.is_some() {
                 self.carry_out().await;
-            } else if !self.begin_next().await {
+            } else if !self.begin_out().await && !self.begin_next().await {
                 self.pay_idly().await;
             }
         }
@@ -254,6 +281,10 @@ impl Driver {
     /// What the mover has noticed.
     pub fn noticed(&self, event: Event) {
         let Event::Restarted { node } = event;
+        // Of a cache nothing is moved that could be lost on the way.
+        if self.kept().state.change.as_ref().is_none_or(|change| !change.copies) {
+            return;
+        }
         let topology = self.tools.fleet.topology();
         let Some(node) = topology.nodes.get(node.index()) else { return };
         let text = "DATA_LOSS_POSSIBLE: another process answers than when the move began; what it had acknowledged and \
@@ -273,6 +304,10 @@ impl Driver {
         report.epoch = self.epoch.load(SeqCst);
         report.rate = self.tools.mover.pace().rate().0;
         report.queued = kept.state.queue.len() as u64;
+        let topology = self.tools.fleet.topology();
+        let out = topology.nodes.iter().filter(|node| node.out).map(|node| node.name.as_str());
+        report.out = out.collect::<Vec<_>>().join(",");
+        report.owing = kept.state.purges.len() as u64;
         if report.state == Doing::Idle && (report.queued > 0 || kept.state.change.is_some()) {
             // It was taken on just now.
             report.state = Doing::Fence;
@@ -387,9 +422,28 @@ impl Driver {
     async fn publish(&self, topology: impl FnOnce(&mut Kept, Epoch) -> Topology) {
         let epoch = Epoch(self.epoch.fetch_add(1, SeqCst) + 1);
         let topology = topology(&mut self.kept(), epoch);
+        let first = || Arc::clone(self.first_marks.get_or_init(table));
+        let topology = if self.tools.safety.own_marks { marked(topology, table) } else { marked(topology, first) };
+        self.tools.mover.mark_in(arrived(&topology));
         self.tools.fleet.publish_topology(Arc::new(topology));
         self.tools.fleet.barrier(epoch).await;
     }
+}
+
+/// `topology` with a table for what arrives by it, if keys move.
+fn marked(topology: Topology, table: impl FnOnce() -> Arc<Arrived>) -> Topology {
+    let moves = topology.change.as_deref().is_some_and(|change| change.phase == Phase::Moving);
+    if moves { topology.marked_in(table()) } else { topology }
+}
+
+/// A table that nobody has had before.
+fn table() -> Arc<Arrived> {
+    Arc::new(Arrived::new([RandomState::new(), RandomState::new()]))
+}
+
+/// The table of `topology`.
+fn arrived(topology: &Topology) -> Arc<Arrived> {
+    topology.change.as_deref().map(|change| Arc::clone(&change.arrived)).unwrap_or_default()
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -122,6 +122,23 @@ impl Members {
         &self.list
     }
 
+    /// The same without those called so.
+    #[must_use]
+    pub fn without(&self, out: &[String]) -> Self {
+        let list = self.list.iter().filter(|member| !out.contains(&member.name)).cloned().collect();
+        Self { list, ..self.clone() }
+    }
+
+    /// Who of those that were `out` before still is, among these: neither gone nor replaced by another server.
+    #[must_use]
+    pub fn still_out(&self, before: &Self, out: &[String]) -> Vec<String> {
+        let same = |name: &&String| {
+            let address = |members: &Self| members.get(name).map(|member| member.address.clone());
+            address(self).is_some() && address(self) == address(before)
+        };
+        out.iter().filter(same).cloned().collect()
+    }
+
     /// The node called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Member> {

@@ -9,11 +9,12 @@
 //!                                                            │                  └─► mover (copies the keys)
 //!  CIRCLET REBALANCE STATUS ◄────────────── report ◄─────────┘
 //! ```
-//! [`words`], [`members`], [`plan`], [`seats`] and [`report`] decide and are pure; [`state`] writes, [`mover`] copies the keys,
-//! [`drive`] leads.
+//! [`words`], [`members`], [`eject`] (who is left out of a cache since it is down), [`plan`], [`seats`] and [`report`] decide and
+//! are pure; [`state`] writes, [`mover`] copies the keys, [`drive`] leads.
 
 pub mod desk;
 pub mod drive;
+pub mod eject;
 pub mod members;
 pub mod mover;
 pub mod plan;

@@ -81,6 +81,10 @@ pub struct Report {
     pub seconds_left: i64,
     /// Changes that wait for this one.
     pub queued: u64,
+    /// Nodes that are left out since they are down, separated by commas.
+    pub out: String,
+    /// Nodes that are to delete keys that they do not own any more.
+    pub owing: u64,
     /// What went wrong last, or what is waited for.
     pub last_error: String,
 }
@@ -107,6 +111,8 @@ impl Report {
             ("speed", self.speed.to_string()),
             ("seconds-left", self.seconds_left.to_string()),
             ("queued", self.queued.to_string()),
+            ("out", self.out.clone()),
+            ("owing", self.owing.to_string()),
             ("last-error", self.last_error.clone()),
         ]
     }
@@ -128,8 +134,8 @@ mod tests {
     fn the_state_stands_first_and_every_field_is_a_name_and_a_value() {
         let report = Report { state: Doing::Moving, keys_left: 7, ..Report::default() };
         let reply = String::from_utf8(report.reply(Proto::Resp2)).unwrap();
-        assert!(reply.starts_with("*36\r\n$5\r\nstate\r\n$6\r\nmoving\r\n"), "{reply}");
+        assert!(reply.starts_with("*40\r\n$5\r\nstate\r\n$6\r\nmoving\r\n"), "{reply}");
         assert!(reply.contains("$9\r\nkeys-left\r\n$1\r\n7\r\n"), "{reply}");
-        assert!(report.reply(Proto::Resp3).starts_with(b"%18\r\n"));
+        assert!(report.reply(Proto::Resp3).starts_with(b"%20\r\n"));
     }
 }

@@ -23,9 +23,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::members::{self, Listed, Member, Members, Wish};
+use super::{
+    members::{self, Listed, Member, Members, Wish},
+    seats::Cast,
+};
 use crate::{
-    config::{Config, Credentials},
+    config::{Config, Credentials, Profile},
     control::sealed,
     traffic::route::{Address, Scheme},
 };
@@ -50,6 +53,8 @@ pub struct State {
     pub baseline: Vec<Listed>,
     /// The nodes that own the keys; while a change is under way, those of before it.
     pub members: Vec<Member>,
+    /// Those of them that are left out for now, since they are down, by name; they have no keys.
+    pub out: Vec<String>,
     /// The change that is under way.
     pub change: Option<Change>,
     /// Changes that wait for it, in their order.
@@ -69,6 +74,8 @@ pub struct Change {
     pub text: String,
     /// The nodes afterwards.
     pub next: Vec<Member>,
+    /// Those of them that are left out afterwards, by name.
+    pub out: Vec<String>,
     /// Nodes that are given up with their keys.
     pub lost: Vec<String>,
     /// Whether keys are moved; else they are given up with their old places, as in a cache.
@@ -93,6 +100,43 @@ pub struct Change {
     pub paused: bool,
     /// Keys per second that were set for it alone.
     pub rate: Option<u64>,
+}
+
+impl Change {
+    /// A change after which these nodes have the keys; none is copied, and nothing has begun.
+    #[must_use]
+    pub fn new(id: u64, text: String, next: Vec<Member>, out: Vec<String>) -> Self {
+        Self {
+            id,
+            text,
+            next,
+            out,
+            lost: Vec::new(),
+            copies: false,
+            parts: 1,
+            done: Vec::new(),
+            part: 0,
+            phase: Phase::Prepare,
+            nonce: String::new(),
+            sets: Vec::new(),
+            back: false,
+            aborted: false,
+            paused: false,
+            rate: None,
+        }
+    }
+
+    /// Whether it only says who of `members` is left out.
+    #[must_use]
+    pub fn is_of_out_only(&self, members: &[Member]) -> bool {
+        !self.copies && self.next == members
+    }
+
+    /// The nodes afterwards, and who of them is left out.
+    #[must_use]
+    pub fn cast(&self) -> Cast<'_> {
+        Cast { members: &self.next, out: &self.out }
+    }
 }
 
 /// How far a part of a change is.
@@ -122,6 +166,12 @@ impl State {
         Members::with(self.members.clone(), config)
     }
 
+    /// The nodes, and who of them is left out; while a change is under way, before it.
+    #[must_use]
+    pub fn cast(&self) -> Cast<'_> {
+        Cast { members: &self.members, out: &self.out }
+    }
+
     /// The nodes once all that is under way or waits is done.
     #[must_use]
     pub fn afterwards(&self, config: &Config) -> Members {
@@ -139,6 +189,11 @@ impl State {
         members::wishes(&self.baseline, config, &self.afterwards(config))
     }
 
+    /// Whether nodes are left out, or are to be.
+    fn has_out(&self) -> bool {
+        !self.out.is_empty() || self.change.as_ref().is_some_and(|change| !change.out.is_empty())
+    }
+
     /// The first state of a pool.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -148,6 +203,7 @@ impl State {
             scheme: config.scheme(),
             baseline: Listed::of(config),
             members: Members::of(config).list().to_vec(),
+            out: Vec::new(),
             change: None,
             queue: Vec::new(),
             purges: Vec::new(),
@@ -186,6 +242,11 @@ pub fn begin(found: Option<State>, config: &Config) -> Result<State, StateError>
         None => State::new(config),
         Some(state) if state.scheme != config.scheme() => {
             return Err(StateError::Scheme { file: state.scheme, configuration: config.scheme() });
+        }
+        Some(state) if config.profile != Profile::Cache && state.has_out() => {
+            let next = state.change.as_ref().map_or(&[][..], |change| &change.out);
+            let more = next.iter().filter(|name| !state.out.contains(name));
+            return Err(StateError::Out(state.out.iter().chain(more).cloned().collect()));
         }
         // Nobody owns a key: the configuration is all there is.
         Some(state) if state.scheme == Scheme::Random => State { epoch: state.epoch + 1, ..State::new(config) },

@@ -41,6 +41,10 @@ pub struct Totals {
     pub purged: u64,
     /// Changes by [`Result`].
     pub changes: [u64; Result::ALL.len()],
+    /// Nodes that were left out since they were down.
+    pub ejections: u64,
+    /// Nodes that were taken back.
+    pub readmissions: u64,
     /// How long requests for moving keys waited at fences: forth, and back.
     pub fences: [Histogram; 2],
 }

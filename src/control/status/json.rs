@@ -13,7 +13,7 @@ use super::{
 use crate::traffic::{
     counters::{Closed, Published, PublishedNode},
     observe::{
-        census::Said,
+        census::{Said, Standing},
         chronicle::Happening,
         keys::{Big, Hot},
     },
@@ -53,7 +53,11 @@ pub(super) fn status(status: &Status, pool: Option<&str>, pools: &[&str]) -> Val
         "workers": status.fleet.published().len(),
         "listen": status.live.listen(),
         "epoch": topology.epoch.0,
-        "nodes": { "all": topology.members().len(), "up": status.nodes_up() },
+        "nodes": {
+            "all": topology.listed().count(),
+            "up": status.nodes_up(),
+            "out": topology.nodes.iter().filter(|node| node.out).count(),
+        },
         "moving": status.driver.report(),
         "sessions": {
             "now": now.sessions,
@@ -195,12 +199,12 @@ fn event(event: &Happening) -> Value {
 /// How keys are spread over the nodes.
 pub(super) fn ring(topology: &Topology) -> Value {
     let scheme = topology.ring.scheme();
-    let members = topology.members();
-    let nodes: Value = members.iter().map(|id| (topology.node(*id), topology.ring.shares()[id.index()])).map(|(node, share)| {
+    let listed: Vec<NodeId> = topology.listed().collect();
+    let nodes: Value = listed.iter().map(|id| (topology.node(*id), topology.ring.shares()[id.index()])).map(|(node, share)| {
         json!({ "name": node.name, "address": node.address.to_string(), "weight": node.weight, "share": share })
     }).collect();
     // By the place in that list; whoever owns keys is a member.
-    let owner = |slice| members.binary_search(&topology.ring.owner_at(slice, SLICES)?).ok();
+    let owner = |slice| listed.binary_search(&topology.ring.owner_at(slice, SLICES)?).ok();
     let mut document = json!({
         "api": API,
         "epoch": topology.epoch.0,
@@ -226,7 +230,7 @@ pub(super) fn ring(topology: &Topology) -> Value {
 pub(super) fn nodes(status: &Status) -> Value {
     let topology = status.topology();
     let shares = topology.ring.shares();
-    let nodes: Value = topology.members().iter().map(|id| node(status, &topology, *id, shares)).collect();
+    let nodes: Value = topology.listed().map(|id| node(status, &topology, id, shares)).collect();
     json!({ "api": API, "epoch": topology.epoch.0, "now_ms": now_ms(), "nodes": nodes })
 }
 
@@ -249,8 +253,10 @@ fn node(status: &Status, topology: &Topology, id: NodeId, shares: &[f64]) -> Val
             State::Up => "up",
             State::Down => "down",
             State::Connecting => "connecting",
+            State::Out => "out",
         },
         "why": report.why,
+        "judged": report.standing.map(Standing::label),
         "since_ms": (report.since_ms > 0).then_some(report.since_ms),
         "workers_up": workers(|part| &part.up),
         "connections": total(|part| &part.connections),

@@ -61,6 +61,8 @@ enum State {
     Down,
     /// Neither yet.
     Connecting,
+    /// It is left out for now.
+    Out,
 }
 
 impl Status {
@@ -87,7 +89,7 @@ impl Status {
         if self.draining.load(Relaxed) {
             return Err("draining".to_owned());
         }
-        let nodes = self.fleet.topology().members().len();
+        let nodes = self.fleet.topology().listed().count();
         match self.nodes_up() {
             0 => Err(format!("none of {nodes} nodes is up")),
             up => Ok(format!("ready, {up} of {nodes} nodes up")),
@@ -124,6 +126,9 @@ impl Status {
 
     /// Whether a worker can use the node, or would find it: pipes are opened on first use.
     fn state(&self, id: NodeId) -> State {
+        if self.topology().node(id).out {
+            return State::Out;
+        }
         if self.board.answers(id) || totals::parts(&self.fleet, id.index()).any(|part| part.up.load(Relaxed)) {
             return State::Up;
         }

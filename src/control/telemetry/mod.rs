@@ -30,7 +30,12 @@ use super::{
     lock,
     rebalance::{report::Doing, totals::Totals},
 };
-use crate::traffic::{client::Refused, counters::Published, observe::Tally, route::Topology};
+use crate::traffic::{
+    client::Refused,
+    counters::Published,
+    observe::{Tally, census::Standing},
+    route::Topology,
+};
 use of_pool::OfPool;
 use process::Process;
 use threads::Thread;
@@ -42,6 +47,8 @@ pub struct View<'a> {
     pub pool: Option<&'a str>,
     /// The nodes, whose names are labels, and the ring with their shares.
     pub topology: &'a Topology,
+    /// What is thought of each node, by its slot.
+    pub standings: Vec<Option<Standing>>,
     /// Every worker's numbers.
     pub workers: &'a [Arc<Published>],
     /// Number of the first worker's thread.

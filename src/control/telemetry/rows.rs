@@ -60,6 +60,9 @@ rows! {
     BUILD_INFO = "circlet_build_info", Gauge, ["version", "os", "arch"], "Always 1; the labels tell the version that runs, and on what.";
     EPOCH = "circlet_topology_epoch", Gauge, [], "Number of the list of nodes and the ring that are served.";
     REBALANCE_STATE = "circlet_rebalance_state", Gauge, ["state"], "1 for what is being done about a change of the nodes, 0 for the others: idle, fence, moving, paused, committed, purging.";
+    NODES_OUT = "circlet_nodes_out", Gauge, [], "Nodes that are left out since they were down (on_node_down).";
+    EJECTIONS = "circlet_ejections_total", Counter, [], "How often a node was left out since it was down.";
+    READMISSIONS = "circlet_readmissions_total", Counter, [], "How often a node that was left out was taken back.";
     REBALANCE_LEFT = "circlet_rebalance_keys_left", Gauge, [], "Keys that are still to be moved, estimated.";
     REBALANCE_KEYS = "circlet_rebalance_keys_moved_total", Counter, [], "Keys moved to their new nodes.";
     REBALANCE_BYTES = "circlet_rebalance_bytes_moved_total", Counter, [], "Bytes of the keys moved to their new nodes, as the nodes dump them.";
@@ -114,6 +117,8 @@ rows! {
     NODE_INFO = "circlet_node_info", Gauge, ["node", "address", "weight"], "Always 1; the labels tell the node's address and weight.";
     NODE_UP = "circlet_node_up", Gauge, ["node"], "1 if at least one worker can use the node.";
     NODE_STATE = "circlet_node_state", Gauge, ["node", "state"], "Workers that see the node in this state; connecting: not reached yet, up: can be used, down: refused until it answers.";
+    NODE_JUDGED = "circlet_node_judged", Gauge, ["node", "state"], "1 for what the failure detector thinks of the node, 0 for the others; up: up for writes, suspect: answers are missing, down: judged down, loading its data, or a read-only replica.";
+    NODE_OUT = "circlet_node_out", Gauge, ["node"], "1 while the node is left out since it was down (on_node_down), and the other nodes have its keys.";
     NODE_SHARE = "circlet_node_share", Gauge, ["node"], "The node's part of the ring, 0 to 1.";
     NODE_IN_FLIGHT = "circlet_node_in_flight", Gauge, ["node"], "Requests sent to the node and not yet answered.";
     NODE_UNSENT = "circlet_node_unsent_bytes", Gauge, ["node"], "Bytes that wait to be written to the node.";

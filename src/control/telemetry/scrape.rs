@@ -17,7 +17,7 @@ use crate::control::{
 use crate::traffic::{
     client::{Doing, Refused},
     counters::{Closed, NodeState, Published, PublishedNode},
-    observe::ErrorCode,
+    observe::{ErrorCode, census::Standing},
     pubsub, refusal,
 };
 
@@ -61,6 +61,9 @@ pub(super) fn rebalance(view: &View<'_>) {
     for state in report::Doing::ALL {
         gauge!(REBALANCE_STATE, "state" => state.label()).set(f64::from(u8::from(state == *doing)));
     }
+    gauge!(NODES_OUT).set(view.topology.nodes.iter().filter(|node| node.out).count() as f64);
+    counter!(EJECTIONS).absolute(totals.ejections);
+    counter!(READMISSIONS).absolute(totals.readmissions);
     gauge!(REBALANCE_LEFT).set(float(*keys_left));
     counter!(REBALANCE_KEYS).absolute(totals.keys);
     counter!(REBALANCE_BYTES).absolute(totals.bytes);
@@ -147,8 +150,8 @@ pub(super) fn commands(view: &View<'_>) {
 /// What concerns single nodes.
 pub(super) fn nodes(view: &View<'_>) {
     let shares = view.topology.ring.shares();
-    for id in view.topology.members() {
-        let (index, node) = (id.index(), view.topology.node(*id));
+    for id in view.topology.listed() {
+        let (index, node) = (id.index(), view.topology.node(id));
         let parts: Vec<Arc<PublishedNode>> = view.parts_of(index).collect();
         let total = |field: fn(&PublishedNode) -> &AtomicU64| sum(&parts, |part| field(part).load(Relaxed));
         let name = || node.name.clone();
@@ -159,6 +162,11 @@ pub(super) fn nodes(view: &View<'_>) {
             let workers = parts.iter().filter(|part| part.state.load(Relaxed) == state as u8).count();
             gauge!(NODE_STATE, "node" => name(), "state" => state.label()).set(float(workers as u64));
         }
+        for standing in Standing::ALL {
+            let is = view.standings.get(index).is_some_and(|is| *is == Some(standing));
+            gauge!(NODE_JUDGED, "node" => name(), "state" => standing.label()).set(f64::from(u8::from(is)));
+        }
+        gauge!(NODE_OUT, "node" => name()).set(f64::from(u8::from(node.out)));
         gauge!(NODE_SHARE, "node" => name()).set(shares.get(index).copied().unwrap_or(0.0));
         gauge!(NODE_IN_FLIGHT, "node" => name()).set(float(total(|part| &part.in_flight)));
         gauge!(NODE_UNSENT, "node" => name()).set(float(total(|part| &part.unsent)));

@@ -132,6 +132,7 @@ impl Core {
         pipe.failures += 1;
         pipe.lost = true;
         let (node, failures) = (pipe.node, pipe.failures);
+        self.doubt_arrivals(node);
         let until_us = self.now_us + self.pause_us(failures);
         let pipe = &mut self.pipes[id.index()];
         pipe.state = State::Failed { until_us, why: why.to_owned() };
@@ -166,6 +167,9 @@ impl Core {
         pipe.lost = !matches!(how, Lost::Idle);
         let node = pipe.node;
         let short_lived = self.now_us.saturating_sub(pipe.connected_us) < PROVEN_US;
+        if pipe.lost {
+            self.doubt_arrivals(node);
+        }
         if let (Holder::Ear, Lost::Broken(why)) = (self.pipes[id.index()].holder, how) {
             return self.ear_broke(id, short_lived, why);
         }

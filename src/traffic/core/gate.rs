@@ -1,7 +1,7 @@
 //! The gate: requests for keys that are on the move wait here, and a fence is told when it is quiet behind it.
 //!
 //! ```text
-//!  request, its row found ─► gate ─┬─ its keys stay, or were brought ──────────────► intercept, route
+//!  request, its row found ─► gate ─┬─ its keys stay, or have arrived ──────────────► intercept, route
 //!                                  ├─ fenced ─► the session is held ─► next topology ─► looked at again
 //!                                  └─ moving ─► Ask::Bring ─► … ─► Message::Brought ─► looked at again
 //!
@@ -10,12 +10,14 @@
 //!                        ─► all answered: tracking clients forget what they cached, the epoch is acknowledged
 //! ```
 //! Only keys whose owner changes ever wait; without a change nothing comes here (one bit of [`Watch`]). A held session's
-//! bytes stay where they are, so that order is kept and nothing grows. What was brought is remembered in a table of fixed
-//! size: who is not found there is asked for again, which is right and only slower.
+//! bytes stay where they are, so that order is kept and nothing grows.
 //!
 //! The worker brings no key itself, though moves.md lets it: one mover for the whole process asks the nodes for the keys
 //! that all workers wait for and for those that nobody waits for, many in one round trip, and each once. What it does for a
-//! key is what the model checks, with one puller instead of several.
+//! key is what the model checks, with one puller instead of several. It marks what has arrived in a table that all workers
+//! look at ([`Arrived`](crate::traffic::route::Arrived)), and who is not found there is asked for again. A node to which a
+//! connection has broken may have restarted without what had arrived: its marks are not believed until the mover, which sees
+//! restarts, has brought a key there, whether it was there already or not.
 //!
 //! A fence waits for what was in flight when it began, with every second try of it: the PING is repeated behind repeated
 //! reads, and a script that its node does not know yet is sent again before its aggregate ends. Bounded by the sessions,
@@ -41,16 +43,14 @@ use crate::traffic::{
     pipe::{Entry, Holder, Owner, PipeId},
     refusal::Refusal,
     resp::{Scan, request::Scanner},
-    route::{Change, Epoch, Phase, Place, Topology},
+    route::{Change, Epoch, NodeId, Phase, Place, Topology},
 };
-
-/// Places of the table of keys that were brought; 16 bytes each.
-const SLOTS: usize = 1 << 18;
 
 /// A worker's gate.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    brought: Brought,
+    /// Nodes to which a connection has broken, each with the last ticket before that: what has arrived there is not certain.
+    doubts: Vec<(NodeId, u64)>,
     /// Sessions that wait for the next topology.
     held: Vec<ClientKey>,
     /// Who waits for keys, by ticket.
@@ -66,6 +66,8 @@ pub(super) struct Gate {
 struct Waiting {
     key: ClientKey,
     brought: Vec<u128>,
+    /// Where to.
+    nodes: Vec<NodeId>,
     /// Its blocking command waits, and not its next request.
     blocks: bool,
 }
@@ -82,31 +84,9 @@ struct Fence {
     blocked: usize,
 }
 
-/// Which keys were brought lately.
-#[derive(Debug, Default)]
-struct Brought(Vec<u128>);
-
-impl Brought {
-    fn has(&self, hash: u128) -> bool {
-        self.0.get(hash as usize % SLOTS) == Some(&hash)
-    }
-
-    fn add(&mut self, hash: u128) {
-        if self.0.is_empty() {
-            self.0 = vec![0; SLOTS];
-        }
-        self.0[hash as usize % SLOTS] = hash;
-    }
-
-    fn clear(&mut self) {
-        self.0 = Vec::new();
-    }
-}
-
-/// By what a key of a db is known in [`Brought`].
+/// By what a key of a db is known in a [`Pass`].
 fn hash_of(db: u32, key: &[u8]) -> u128 {
-    // 0 means an empty place.
-    xxh3_128_with_seed(key, u64::from(db)).max(1)
+    xxh3_128_with_seed(key, u64::from(db))
 }
 
 impl Core {
@@ -118,9 +98,7 @@ impl Core {
         }
         let change = topology.change.as_deref();
         self.watch.set(Watch::MOVING, change.is_some());
-        if change.is_none_or(|change| change.phase != Phase::Moving) {
-            self.gate.brought.clear();
-        }
+        self.gate.doubts.clear();
         self.gate.fence = None;
         self.find_homes_anew();
         match change {
@@ -197,9 +175,9 @@ impl Core {
             match topology.place(name) {
                 Place::At(_) => {}
                 Place::Fenced => fenced = true,
-                Place::Moving(..) => {
+                Place::Moving(_, to) => {
                     for db in std::iter::once(db).chain(other_db(row, request)) {
-                        if !self.gate.brought.has(hash_of(db, name)) {
+                        if !self.has_arrived(&topology, db, name, to) {
                             wanted.push((db, Bytes::copy_from_slice(name)));
                         }
                     }
@@ -208,6 +186,20 @@ impl Core {
         }
         self.scratch.keys = indices;
         fenced
+    }
+
+    /// Whether a key that moves is known to be at its new node.
+    fn has_arrived(&self, topology: &Topology, db: u32, name: &[u8], to: NodeId) -> bool {
+        let is_certain = !self.gate.doubts.iter().any(|(node, _)| *node == to);
+        is_certain && topology.change.as_deref().is_some_and(|change| change.arrived.has(db, name))
+    }
+
+    /// A connection to `node` was lost: until the mover has been there, what has arrived is not certain.
+    pub(super) fn doubt_arrivals(&mut self, node: NodeId) {
+        if self.watch.has(Watch::MOVING) {
+            self.gate.doubts.retain(|(other, _)| *other != node);
+            self.gate.doubts.push((node, self.gate.next_ticket));
+        }
     }
 
     /// Whether the keys of a session's blocking command are at their new nodes; `None`: it waits for them. Else the error line.
@@ -286,17 +278,18 @@ impl Core {
         self.gate.next_ticket += 1;
         let ticket = self.gate.next_ticket;
         let brought = keys.iter().map(|name| hash_of(db, name)).collect();
-        self.gate.waiting.insert(ticket, Waiting { key, brought, blocks });
+        let nodes = keys.iter().map(|name| self.snapshot.topology.owner(name)).collect();
+        self.gate.waiting.insert(ticket, Waiting { key, brought, nodes, blocks });
         let (worker, epoch) = (self.index, self.snapshot.topology.epoch);
         self.control.ask(Ask::Bring(Wanted { worker, ticket, epoch, db, keys }));
     }
 
     /// The keys of a ticket were brought, or were not: the whole error line.
     pub(super) fn were_brought(&mut self, ticket: u64, result: Result<(), String>) {
-        let Some(Waiting { key, brought, blocks }) = self.gate.waiting.remove(&ticket) else { return };
+        let Some(Waiting { key, brought, nodes, blocks }) = self.gate.waiting.remove(&ticket) else { return };
         let epoch = self.snapshot.topology.epoch;
         if result.is_ok() {
-            brought.iter().for_each(|hash| self.gate.brought.add(*hash));
+            self.gate.doubts.retain(|(node, since)| ticket <= *since || !nodes.contains(node));
         }
         let Some(client) = self.client_mut(key) else { return };
         let pass = &mut client.special_mut().pass;

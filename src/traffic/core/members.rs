@@ -22,16 +22,19 @@ use crate::traffic::{
     counters::NodeCounters,
     pipe::{Holder, PipeId, State},
     pubsub::{Hearing, Kind, Name, Station},
-    route::{Epoch, NodeId, Topology},
+    route::{Epoch, Node, NodeId, Topology},
 };
 
 /// Why a node that has left is sent nothing.
 const LEFT: &str = "it is no node any more";
+/// The same of one that is left out.
+const OUT: &str = "it is left out until it is up again and purged";
 
 impl Link {
-    /// That of a node which takes part or has left, before anything was sent to it.
-    pub(super) fn of(member: bool) -> Self {
-        let down = (!member).then(|| (u64::MAX, LEFT.to_owned()));
+    /// That of a node which takes part or does not, before anything was sent to it.
+    pub(super) fn of(node: &Node) -> Self {
+        let why = if node.out { OUT } else { LEFT };
+        let down = (!node.member).then(|| (u64::MAX, why.to_owned()));
         Self { down, ..Self::default() }
     }
 }
@@ -47,13 +50,13 @@ impl Core {
         }
         debug_assert!(before.nodes.iter().zip(&topology.nodes).all(|(old, new)| old.address == new.address));
         for node in topology.nodes.iter().skip(self.links.len()) {
-            self.links.push(Link::of(node.member));
+            self.links.push(Link::of(node));
         }
         self.counters.nodes.resize_with(self.links.len(), NodeCounters::default);
         let left: Vec<NodeId> = before.members().iter().copied().filter(|node| !topology.is_member(*node)).collect();
         for node in &left {
             let link = &mut self.links[node.index()];
-            (link.down, link.probing) = (Link::of(false).down, false);
+            (link.down, link.probing) = (Link::of(topology.node(*node)).down, false);
             self.counters.nodes[node.index()].up = false;
         }
         for node in topology.members().iter().filter(|node| !before.is_member(**node)) {

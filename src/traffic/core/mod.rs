@@ -210,7 +210,7 @@ impl Core {
     #[must_use]
     pub fn new(settings: Arc<Settings>, snapshot: Snapshot, registry: Arc<Registry>, index: usize, seed: u64) -> Self {
         let nodes = snapshot.topology.nodes.len();
-        let links = snapshot.topology.nodes.iter().map(|node| Link::of(node.member)).collect();
+        let links = snapshot.topology.nodes.iter().map(Link::of).collect();
         let journal = Arc::new(Journal::new(settings.workers, settings.slow.max_len));
         let mut watch = observe::Watch::new(&settings.slow);
         // A Circlet that was killed while keys move begins where it was.

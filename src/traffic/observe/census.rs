@@ -5,9 +5,37 @@
 
 use crate::traffic::route::NodeId;
 
+/// What the failure detector thinks of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is up for writes.
+    Up,
+    /// Answers are missing; it may be down.
+    Suspect,
+    /// It is not up for writes.
+    Down,
+}
+
+impl Standing {
+    /// All, in the order of their index.
+    pub const ALL: [Self; 3] = [Self::Up, Self::Suspect, Self::Down];
+
+    /// Its name.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// One node's report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
+    /// What is thought of it; `None`: nothing yet.
+    pub standing: Option<Standing>,
     /// Whether it answers its control connection; `None`: it was not tried yet.
     pub answers: Option<bool>,
     /// Since when that is so.
@@ -64,6 +92,12 @@ impl Census {
     #[must_use]
     pub fn answers(&self, node: NodeId) -> bool {
         self.0.get(node.index()).is_some_and(|report| report.answers == Some(true))
+    }
+
+    /// What is thought of each node, by its slot.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Option<Standing>> {
+        self.0.iter().map(|report| report.standing).collect()
     }
 
     /// The report on `node`, to be written.

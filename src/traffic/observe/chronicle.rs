@@ -38,6 +38,10 @@ pub enum Kind {
     Closed,
     /// The admin address was asked with a wrong token, or by a name that is not its own.
     Admin,
+    /// A node of a cache is left out since it is down.
+    NodeOut,
+    /// A node that was left out is back.
+    NodeBack,
     /// A change of the nodes: begun, done, taken back, stuck.
     Change,
     /// A node may have lost, or has lost, data that it had acknowledged.
@@ -65,6 +69,8 @@ impl Kind {
             Self::Refused => "refused",
             Self::Closed => "closed",
             Self::Admin => "admin",
+            Self::NodeOut => "node-out",
+            Self::NodeBack => "node-back",
             Self::Change => "change",
             Self::DataLoss => "data-loss",
             Self::Quarantine => "quarantine",

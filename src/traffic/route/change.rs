@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{NodeId, Ring};
+use super::{Arrived, NodeId, Ring};
 
 /// What is done with the keys of the part whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Change {
     pub phase: Phase,
     /// Nodes that lose keys, by [`NodeId`].
     pub loses: Box<[bool]>,
+    /// Which keys of the part have arrived, while they move; of this topology alone.
+    pub arrived: Arc<Arrived>,
 }
 
 /// Who serves a key.
@@ -116,7 +118,10 @@ mod tests {
     fn change(parts: usize, part: usize, phase: Phase) -> (Ring, Change) {
         let (before, next) = rings();
         let done = (0..parts).map(|index| index < part).collect();
-        (before, Change { id: 1, next, done, part, phase, loses: Box::new([true, true, false]) })
+        (
+            before,
+            Change { id: 1, next, done, part, phase, loses: Box::new([true, true, false]), arrived: Arc::default() },
+        )
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where a request goes: the ring, the topology and the plan. Pure.
 
+pub mod arrived;
 pub mod change;
 pub mod hash_tag;
 pub mod key_hash;
@@ -8,6 +9,7 @@ pub mod slot;
 pub mod topology;
 pub mod way;
 
+pub use arrived::Arrived;
 pub use change::{Change, Phase, Place};
 pub use key_hash::KeyHash;
 pub use ring::{Ring, Scheme};

@@ -15,6 +15,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
+    arrived::Arrived,
     change::{Change, Place},
     ring::Ring,
 };
@@ -165,6 +166,8 @@ pub struct Node {
     /// Whether it takes part: it has keys by the ring, or by that of a change that is under way. One that does not is never
     /// sent anything.
     pub member: bool,
+    /// Whether it is left out for now, since it is down: it takes no part, but keeps its name and its place, and is watched.
+    pub out: bool,
 }
 
 impl Node {
@@ -172,7 +175,7 @@ impl Node {
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address) -> Self {
         let name = name.into();
-        Self { name, place: None, address, weight: 1.0, username: None, password: None, member: true }
+        Self { name, place: None, address, weight: 1.0, username: None, password: None, member: true, out: false }
     }
 
     /// The name that decides its place on the ring.
@@ -218,6 +221,15 @@ impl Topology {
         topology
     }
 
+    /// The same; what has arrived of its change stands in `arrived`.
+    #[must_use]
+    pub fn marked_in(mut self, arrived: Arc<Arrived>) -> Self {
+        if let Some(change) = &mut self.change {
+            Arc::make_mut(change).arrived = arrived;
+        }
+        self
+    }
+
     /// Tells layouts apart: another number says that another node may own a key.
     #[must_use]
     pub fn layout(&self) -> u32 {
@@ -247,6 +259,17 @@ impl Topology {
     #[must_use]
     pub fn members(&self) -> &[NodeId] {
         &self.members
+    }
+
+    /// The nodes that take part and those that are left out for now, ascending.
+    pub fn listed(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..).zip(&self.nodes).filter(|(_, node)| node.member || node.out).map(|(index, _)| NodeId(index))
+    }
+
+    /// Whether the node takes part or is left out for now.
+    #[must_use]
+    pub fn is_listed(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| node.member || node.out)
     }
 
     /// Whether the node takes part.

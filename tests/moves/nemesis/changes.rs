@@ -25,6 +25,12 @@ const RATES: [&str; 4] = ["400", "1500", "5000", "0"];
 
 /// Begins a change.
 pub fn begin(scene: &mut Scene, play: &Play, rng: &mut Rng) {
+    let keys = RATES[rng.usize(..RATES.len())];
+    begin_at(scene, play, rng, keys);
+}
+
+/// Begins a change of so many keys per second.
+fn begin_at(scene: &mut Scene, play: &Play, rng: &mut Rng, keys: &str) {
     let mut next = scene.seats.clone();
     let mut words = Vec::new();
     let wishes = if rng.u8(..4) == 0 { 2 } else { 1 };
@@ -33,7 +39,7 @@ pub fn begin(scene: &mut Scene, play: &Play, rng: &mut Rng) {
         let known: Vec<Seat> = next.iter().filter(|seat| scene.seats.contains(seat)).cloned().collect();
         words.extend(wish(scene, &mut next, &known, rng));
     }
-    rate(scene, play, RATES[rng.usize(..RATES.len())]);
+    rate(scene, play, keys);
     let line = format!("NODE {}", words.join(" AND "));
     play.note(&line);
     let reply = scene.order(&line);
@@ -155,6 +161,22 @@ impl Nemesis for BehindLateWrites {
         scene.members[at].relay.as_ref().unwrap().release();
         play.held(since);
         play.note("and delivered");
+        finish(scene, play);
+    }
+}
+
+/// A whole change, slow, that is taken back when clients have worked on keys that it has moved.
+#[derive(Debug)]
+pub struct TurnBack;
+
+impl Nemesis for TurnBack {
+    fn strike(&self, scene: &mut Scene, play: &Play, rng: &mut Rng) {
+        begin_at(scene, play, rng, RATES[0]);
+        let moves = |state: &str| !["idle", "fence"].contains(&state);
+        let _ = (0..60).find(|_| moves(&pause_and_ask(scene)));
+        play.wait_for(some(rng));
+        Abort.strike(scene, play, rng);
+        play.wait_for(some(rng));
         finish(scene, play);
     }
 }

@@ -4,6 +4,7 @@ mod back;
 mod big;
 mod checks;
 mod faults;
+mod marks;
 mod values;
 
 use std::{
@@ -14,7 +15,9 @@ use std::{
 
 use bytes::Bytes;
 use circlet::{
-    control::rebalance::mover::{Busy, Event, Events, Kind, MoveError, Mover, Opened, Settings, Stage, Times},
+    control::rebalance::mover::{
+        Busy, Event, Events, Haste, Kind, MoveError, Mover, Opened, Safety, Settings, Stage, Times,
+    },
     traffic::route::{Node, NodeId},
 };
 
@@ -133,7 +136,7 @@ impl Rig {
 
     fn purge(&self, at: NodeId, doomed: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
         let doomed = Arc::new(move |_, key: &[u8]| doomed(key));
-        self.wait(self.mover.purge(Arc::clone(&self.nodes), vec![at], doomed)).unwrap();
+        self.wait(self.mover.purge(Arc::clone(&self.nodes), vec![at], doomed, Haste::Paced)).unwrap();
     }
 
     fn restarts(&self) -> usize {

@@ -72,7 +72,7 @@ fn a_key_is_pulled_when_somebody_asks_and_its_deletion_holds() {
 
 #[test]
 fn without_tombstones_a_deleted_key_comes_back() {
-    let settings = Settings { safety: circlet::control::rebalance::mover::Safety { tombstones: false }, ..settings() };
+    let settings = Settings { safety: Safety { tombstones: false, ..Safety::default() }, ..settings() };
     let rig = Rig::of(Redis::start(), Redis::start(), settings);
     rig.a.client().expect("SET k 1", "+OK\r\n");
     rig.open();

@@ -331,7 +331,7 @@ function drawNodes(nodes, now) {
       set(byId("news"), `Node ${node.name} is ${node.state}${node.why ? `: ${node.why}` : ""}`);
     }
     row.word.dataset.state = node.state;
-    row.swatch.setAttribute("fill", node.state === "down" ? "url(#down)" : `url(#p${index % 8})`);
+    row.swatch.setAttribute("fill", node.state === "down" || node.state === "out" ? "url(#down)" : `url(#p${index % 8})`);
     const since = node.since_ms ? ` ${span(Math.max(0, (now - node.since_ms) / 1000))}` : "";
     set(row.state, node.state + (node.state === "up" ? "" : since));
     set(row.why, node.why);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{
-    Change, Driver, Kind, Listed, Member, Members, NodeId, Saved, Wish, held,
+    Change, Driver, Kind, Listed, Member, Members, NodeId, Wish, held,
     leg::{Leg, is_over},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         rebalance::{
             mover::{self, Busy, Need, OwnerOf},
             plan::{Facts, Pace, Plan},
+            seats::Cast,
             totals::Result as Ended,
             words,
         },
@@ -124,6 +125,12 @@ impl Driver {
         self.tools.live.see(|config| kept.state.afterwards(config))
     }
 
+    /// Who of them is left out, as far as that is known.
+    fn out_afterwards(&self) -> Vec<String> {
+        let kept = self.kept();
+        kept.state.change.as_ref().map_or_else(|| kept.state.out.clone(), |change| change.out.clone())
+    }
+
     /// Whether [`Driver::follow`] could take on what `config` wishes; changes nothing.
     ///
     /// # Errors
@@ -189,30 +196,27 @@ impl Driver {
 
     /// The change that `wishes` make of the nodes as they are.
     async fn prepare(&self, wishes: &[Wish]) -> Result<Change, String> {
-        let before = {
+        let (before, out) = {
             let kept = self.kept();
-            self.tools.live.see(|config| kept.state.present(config))
+            (self.tools.live.see(|config| kept.state.present(config)), kept.state.out.clone())
         };
         let after = before.after(wishes).map_err(|refused| refused.to_string())?;
+        let still_out = after.still_out(&before, &out);
+        if after.list().len() == still_out.len() {
+            return Err(format!(
+                "no node would be left that has keys: the others are left out since they are down ({}); wait until one of them is \
+                 back, or add another node first",
+                still_out.join(", ")
+            ));
+        }
         let lost = lost_by(wishes);
-        let plan = self.plan(&before, &after, &lost).await?;
+        let plan = self.plan(&before.without(&out), &after.without(&still_out), &lost).await?;
         let copies = self.tools.live.see(|config| config.profile == Profile::Store);
         let change = Change {
-            id: self.kept().state.next_id,
-            text: words::text(wishes),
-            next: after.list().to_vec(),
             lost,
             copies,
             parts: if !copies { 1 } else { u32::try_from(plan.parts).unwrap_or(u32::MAX).clamp(1, 1_000) },
-            done: Vec::new(),
-            part: 0,
-            phase: Saved::Prepare,
-            nonce: String::new(),
-            sets: Vec::new(),
-            back: false,
-            aborted: false,
-            paused: false,
-            rate: None,
+            ..Change::new(self.kept().state.next_id, words::text(wishes), after.list().to_vec(), still_out)
         };
         for note in plan.warnings.iter().cloned().chain(self.look_ahead(&before, &change, &plan).await?) {
             tracing::warn!(change = change.id, %note, "before the change");
@@ -223,13 +227,14 @@ impl Driver {
 
     /// Whether the nodes can give and take what they are to; what the operator should know.
     async fn look_ahead(&self, before: &Members, change: &Change, plan: &Plan) -> Result<Vec<String>, String> {
-        let (mut seats, scheme) = {
+        let (mut seats, scheme, out) = {
             let kept = self.kept();
-            (kept.seats.clone(), kept.state.scheme)
+            (kept.seats.clone(), kept.state.scheme, kept.state.out.clone())
         };
         let alive: Vec<Member> =
             before.list().iter().filter(|member| !change.lost.contains(&member.name)).cloned().collect();
-        let course = seats.course(&alive, &change.next, &scheme).map_err(|error| error.to_string())?;
+        let alive = Cast { members: &alive, out: &out };
+        let course = seats.course(alive, change.cast(), &scheme).map_err(|error| error.to_string())?;
         let seat = |name: &str| course.nodes().iter().position(|node| node.name == name && node.member);
         let mut needs: BTreeMap<NodeId, Need> = BTreeMap::new();
         for pair in &plan.pairs {
@@ -248,8 +253,9 @@ impl Driver {
         let wishes = words::read(rest)?;
         let before = self.afterwards();
         let after = before.after(&wishes).map_err(|refused| refused.to_string())?;
-        let lost = lost_by(&wishes);
-        Ok(self.plan(&before, &after, &lost).await?.reply(proto))
+        let (lost, out) = (lost_by(&wishes), self.out_afterwards());
+        let (old, new) = (before.without(&out), after.without(&after.still_out(&before, &out)));
+        Ok(self.plan(&old, &new, &lost).await?.reply(proto))
     }
 
     /// What would move, as far as the nodes tell.
@@ -353,11 +359,19 @@ impl Driver {
 
     fn abort(&self) -> Result<String, String> {
         let mut kept = self.kept();
+        let members = kept.state.members.clone();
         let Some(change) = &mut kept.state.change else {
             return Err("nothing is under way; CIRCLET REBALANCE STATUS shows how it stands".to_owned());
         };
         if change.back {
             return Err("the change is being taken back already".to_owned());
+        }
+        if change.is_of_out_only(&members) {
+            return Err(
+                "this change leaves out nodes that are down, or takes back those that are up again; CONFIG SET \
+                        circlet.on_node_down error ends that"
+                    .to_owned(),
+            );
         }
         let (over, copies) = (is_over(change), change.copies);
         if over && !copies {

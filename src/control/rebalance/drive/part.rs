@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     control::rebalance::{
-        mover::{Busy, Doomed, MoveError, Stage},
+        mover::{Busy, Doomed, Haste, MoveError, Stage},
+        seats::Cast,
         totals::Result,
     },
     traffic::route::Phase,
@@ -54,7 +55,11 @@ impl Driver {
                 continue;
             }
             match Leg::of(&change) {
-                Some(_) if !change.copies => self.hand_over(&heading).await,
+                Some(_) if !change.copies => {
+                    if !self.hand_over(&heading).await {
+                        return;
+                    }
+                }
                 Some(leg) => self.go(&heading, leg).await,
                 // Aborted before anything had moved.
                 None => {
@@ -74,7 +79,7 @@ impl Driver {
         let mut kept = self.kept();
         let Kept { state, seats, .. } = &mut *kept;
         let change = state.change.clone()?;
-        match seats.course(&state.members, &change.next, &state.scheme) {
+        match seats.course(state.cast(), change.cast(), &state.scheme) {
             Ok(course) => Some((course, change)),
             Err(error) => {
                 // It was checked when it was taken.
@@ -122,8 +127,8 @@ impl Driver {
                 return phased(heading, &change, epoch, Phase::Prepare);
             }
             let Kept { state, seats, .. } = kept;
-            let members = if change.back { state.members.clone() } else { change.next.clone() };
-            let last = seats.topology(&members, &state.scheme, epoch);
+            let cast = if change.back { state.cast() } else { change.cast() };
+            let last = seats.topology(cast, &state.scheme, epoch);
             last.unwrap_or_else(|_| phased(heading, &change, epoch, Phase::Prepare))
         })
         .await;
@@ -249,7 +254,7 @@ impl Driver {
         loop {
             let nodes = Arc::clone(heading.nodes());
             let ended = tokio::select! {
-                ended = self.tools.mover.purge(nodes, at.clone(), Arc::clone(&doomed)) => Some(ended),
+                ended = self.tools.mover.purge(nodes, at.clone(), Arc::clone(&doomed), Haste::Paced) => Some(ended),
                 () = self.called.notified() => None,
             };
             self.flush_now().await;
@@ -273,11 +278,11 @@ impl Driver {
 
     /// The change is over.
     async fn finish(&self, change: &Change) {
-        let members = if change.back { None } else { Some(change.next.clone()) };
         self.save(|state| {
             state.change = None;
-            if let Some(members) = members {
-                state.members = members;
+            if !change.back {
+                state.members.clone_from(&change.next);
+                state.out.clone_from(&change.out);
             }
             let stays = |purge: &Purge| state.members.iter().any(|member| member.address == purge.node.address);
             state.purges.retain(stays);
@@ -296,15 +301,15 @@ impl Driver {
     /// Nodes that are given up: what they have is nobody's from now on, and nothing of it is waited for.
     async fn forget_lost(&self) {
         let Some(change) = self.change().filter(|change| !change.lost.is_empty()) else { return };
-        let left = |members: &[Member]| -> Vec<Member> {
-            members.iter().filter(|member| !change.lost.contains(&member.name)).cloned().collect()
-        };
-        let (between, course) = {
+        let stays = |name: &String| !change.lost.contains(name);
+        let (between, out, course) = {
             let mut kept = self.kept();
             let Kept { state, seats, .. } = &mut *kept;
-            let between = left(&state.members);
-            let Ok(course) = seats.course(&state.members, &between, &state.scheme) else { return };
-            (between, course)
+            let between: Vec<Member> = state.members.iter().filter(|member| stays(&member.name)).cloned().collect();
+            let out: Vec<String> = state.out.iter().filter(|name| stays(name)).cloned().collect();
+            let cast = Cast { members: &between, out: &out };
+            let Ok(course) = seats.course(state.cast(), cast, &state.scheme) else { return };
+            (between, out, course)
         };
         self.fence(&course, &Change { parts: 1, done: Vec::new(), part: 0, back: false, ..change.clone() }).await;
         for name in &change.lost {
@@ -314,6 +319,7 @@ impl Driver {
         }
         self.save(|state| {
             state.members.clone_from(&between);
+            state.out.clone_from(&out);
             if let Some(change) = &mut state.change {
                 change.lost.clear();
             }
@@ -321,7 +327,7 @@ impl Driver {
         .await;
         self.publish(|kept, epoch| {
             let Kept { state, seats, .. } = kept;
-            let next = seats.topology(&state.members, &state.scheme, epoch);
+            let next = seats.topology(state.cast(), &state.scheme, epoch);
             next.unwrap_or_else(|_| course.topology(epoch, change.id, &[true], 0, Phase::Prepare))
         })
         .await;

@@ -7,7 +7,8 @@
 //! ```
 //! While the runners are busy, keys gather in the queue: batches grow with the load. Big keys hold nobody up but those who
 //! want them. Bounded by the sessions that wait: each has at most one request's keys here. Keys that the pass is moving
-//! at the same moment are not looked for: the target takes only one of the two, and it costs one DUMP. Io.
+//! at the same moment are not looked for, nor whether the target has them: it takes only one of the two, and it costs one
+//! DUMP. Io.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -71,7 +72,7 @@ fn want(shared: &Arc<Shared>, run: &Arc<Run>, lane: &Arc<Lane>, key: &Bytes) -> 
 /// A runner: works until the queue is empty.
 async fn serve(shared: Arc<Shared>, run: Arc<Run>, lane: Arc<Lane>) {
     while let Some(keys) = lane.next_keys() {
-        match lane.batch(&shared, &run, &keys, Role::Access, true).await {
+        match lane.batch(&shared, &run, &keys, Role::Access, run.is_again()).await {
             Ok(batch) => {
                 shared.progress.on_access.fetch_add(keys.len() as u64, Relaxed);
                 for (key, outcome) in batch.done {

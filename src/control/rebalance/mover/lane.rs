@@ -1,14 +1,15 @@
 //! The way of keys from one node to another, in one db.
 //!
 //! ```text
-//!           ┌ asked before? KNOWN ─ yes ──────────────────────────────────────────► done
-//!  keys ────┤                        no                                             ▲
+//!           ┌ moved before? KNOWN ─ yes ──────────────────────────────────────────► done, marked
+//!  keys ────┤                        no, or nobody asks that                        ▲
 //!           └► GIVE at the source ─ payload, absent ─► TAKE at the target ──────────┤
 //!                        ├─ never moved (way back) ─────────────────────────────────┘
 //!                        └─ too big ─► copied in chunks
 //! ```
 //! An outcome that is unknown (the line broke) is an error; whoever asks again begins with GIVE, and the target's tombstones
-//! see to it that a key is restored once. Bounded: [`BATCH`] keys and [`BUDGET`] bytes of payload (and one key more) per
+//! see to it that a key is restored once. Whether keys have moved before is asked where that is likely: a stage that goes on
+//! after a restart, a source that is away. Bounded: [`BATCH`] keys and [`BUDGET`] bytes of payload (and one key more) per
 //! call. Io.
 
 use std::{
@@ -82,8 +83,32 @@ impl Lane {
         To { node: self.to, db: self.db, role }
     }
 
-    /// Moves `keys`; `ask_first` spares the source what the target has already. Repeatable.
+    /// Moves `keys` and marks what has arrived; `ask_first` spares the source what the target has already. Repeatable.
     pub(super) async fn batch(
+        &self,
+        shared: &Shared,
+        run: &Run,
+        keys: &[Bytes],
+        role: Role,
+        ask_first: bool,
+    ) -> Result<Batch, MoveError> {
+        let marks = shared.marks_of(run);
+        if !shared.settings.safety.marks_behind {
+            keys.iter().for_each(|key| marks.mark(self.db, key));
+        }
+        let outcome = self.bring(shared, run, keys, role, ask_first).await;
+        match &outcome {
+            Ok(batch) => {
+                let arrived = batch.done.iter().filter(|(_, outcome)| outcome.is_ok());
+                arrived.for_each(|(key, _)| marks.mark(self.db, key));
+            }
+            Err(MoveError::Lost { .. }) => marks.void(),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn bring(
         &self,
         shared: &Shared,
         run: &Run,
@@ -94,11 +119,20 @@ impl Lane {
         run.ensure_open(&shared.lines, self.to, self.db, role).await?;
         let mut batch = Batch::default();
         let mut keys = keys.to_vec();
-        if ask_first && shared.settings.safety.tombstones {
+        let may_ask = shared.settings.safety.tombstones;
+        if ask_first && may_ask {
             keys = self.unknown(shared, run, keys, role, &mut batch).await?;
         }
         while !keys.is_empty() {
-            let (given, sent) = self.give(shared, run, &keys, role, shared.settings.big_key_bytes).await?;
+            let (given, sent) = match self.give(shared, run, &keys, role, shared.settings.big_key_bytes).await {
+                Err(error) if role == Role::Access && error.is_down() && may_ask && !ask_first => {
+                    // That the source is away is nothing to keys that have arrived.
+                    let keys = self.unknown(shared, run, keys, role, &mut batch).await?;
+                    batch.done.extend(keys.into_iter().map(|key| (key, Err(error.clone()))));
+                    break;
+                }
+                given => given?,
+            };
             let mut given: Vec<(Bytes, Given)> = keys.drain(..given.len().min(keys.len())).zip(given).collect();
             given.retain(|(key, given)| match given {
                 Given::Big => {

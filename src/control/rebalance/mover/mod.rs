@@ -9,7 +9,8 @@
 //!                                  └ big: in chunks to circlet:copy:…, then RENAME
 //! ```
 //! Reading order: `stage` (what is to be moved), `script` (what happens on the nodes), `lane`, `access` and `pass` (who
-//! asks for it), `seal` (open and close), `big`, `purge`, `verify`, `preflight`; below them `lines`, `line`, `pace`.
+//! asks for it), `marks` (what has arrived), `seal` (open and close), `big`, `purge`, `verify`, `preflight`; below them
+//! `lines`, `line`, `pace`.
 //!
 //! # Why no value is lost and none comes back
 //! The caller calls [`Mover::open`], freezes the keys at their sources (a barrier over all workers; on the way back before it
@@ -28,6 +29,10 @@
 //! 3. *Every db.* A pull opens the set in its db also where the source has no key: what clients make there is in the set
 //!    then, and a way back finds it.
 //!
+//! 4. *Marks.* What TAKE or a look at the tombstones has answered for is marked in the table of the topology by which it moves
+//!    ([`Mover::mark_in`]), so that workers need not ask again. A mark says no more than the tombstone does, and no other
+//!    topology has that table.
+//!
 //! The unit tests in `model` look at every order of these steps, late restores included, and show that each rule is needed.
 //!
 //! # What it does not do
@@ -40,6 +45,7 @@ mod fault;
 mod lane;
 mod line;
 mod lines;
+mod marks;
 #[cfg(test)]
 mod model;
 mod pace;
@@ -64,12 +70,13 @@ pub use line::Times;
 pub use pace::Pace;
 pub use preflight::{Need, Plan};
 pub use progress::Progress;
-pub use purge::Doomed;
+pub use purge::{Doomed, Haste};
 pub use stage::{Busy, Kind, Opened, PlaceOf, Stage};
 pub use verify::{Count, OwnerOf, Samples, Verified};
 
-use crate::traffic::route::{Node, NodeId};
+use crate::traffic::route::{Arrived, Node, NodeId};
 use lines::{Lines, held};
+use marks::Marks;
 use run::Shared;
 
 /// Something that the driver should know at once.
@@ -140,11 +147,13 @@ impl Default for Settings {
 pub struct Safety {
     /// A key is restored at most once.
     pub tombstones: bool,
+    /// A key is marked when it has arrived, and not when it is asked for.
+    pub marks_behind: bool,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { tombstones: true }
+        Self { tombstones: true, marks_behind: true }
     }
 }
 
@@ -160,8 +169,9 @@ impl Mover {
     /// Starts the thread.
     pub fn start(settings: Settings, events: Events) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let lines = Lines::new(settings.times, events);
-        let shared = Arc::new(Shared::new(settings, lines, runtime.handle().clone()));
+        let marks = Arc::<Marks>::default();
+        let lines = Lines::new(settings.times, voiding(Arc::clone(&marks), events));
+        let shared = Arc::new(Shared::new(settings, lines, marks, runtime.handle().clone()));
         let (end, ended) = oneshot::channel::<()>();
         let run = move || {
             // Err: the mover was dropped, as expected.
@@ -223,6 +233,17 @@ impl Mover {
         }
     }
 
+    /// What arrives from now on is marked in `arrived`, the table of the topology that is published next; nothing is marked in
+    /// the one before but what was under way.
+    pub fn mark_in(&self, arrived: Arc<Arrived>) {
+        self.shared.marks.set(arrived);
+    }
+
+    /// Runs `work` on the mover's thread, beside everything else, until what is given is dropped.
+    pub fn beside<W: Future<Output = ()> + Send + 'static>(&self, work: W) -> impl Send + use<W> {
+        Owned(self.shared.runtime.spawn(work))
+    }
+
     /// Moves every key of the open stage that was not pulled yet. It waits for nodes that are down; `Ok`: nothing is left at
     /// the sources that is not at the targets. Dropping the future ends it; it can be begun again.
     pub async fn pass(&self) -> Result<(), MoveError> {
@@ -249,10 +270,16 @@ impl Mover {
 
     /// Deletes at each of `at`, in every db, the keys that `doomed` says so of. To be called only when no request for them
     /// goes there any more. Dropping the future ends it.
-    pub async fn purge(&self, nodes: Arc<[Node]>, at: Vec<NodeId>, doomed: Doomed) -> Result<(), MoveError> {
+    pub async fn purge(
+        &self,
+        nodes: Arc<[Node]>,
+        at: Vec<NodeId>,
+        doomed: Doomed,
+        haste: Haste,
+    ) -> Result<(), MoveError> {
         let shared = Arc::clone(&self.shared);
         shared.lines.learn(&nodes);
-        self.on_thread(purge::purge(shared, at, doomed)).await
+        self.on_thread(purge::purge(shared, at, doomed, haste)).await
     }
 
     /// Counts, at each of `at`, the keys that it owns and those that it does not, and looks at samples of what was moved
@@ -285,6 +312,15 @@ impl Mover {
         let mut task = Owned(self.shared.runtime.spawn(work));
         (&mut task.0).await.unwrap_or(Err(MoveError::Stopped))
     }
+}
+
+/// Events, each of which makes uncertain what has arrived.
+fn voiding(marks: Arc<Marks>, events: Events) -> Events {
+    Events::to(move |event| {
+        let Event::Restarted { .. } = event;
+        marks.now().void();
+        events(event);
+    })
 }
 
 /// A task that ends with its owner.

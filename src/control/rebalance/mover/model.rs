@@ -1,9 +1,10 @@
 //! Every order of what can happen to one key, forth and back: a breadth-first search over a small model.
 //!
 //! Clients at several workers want the key; restores may be answered, be done with the answer lost, or arrive at any later
-//! time; the key may expire; the move may end or be taken back at any time. In every state the node whose turn it is has
-//! the last acknowledged value. Each rule of the scripts can be left out, and then the search finds how a value is lost or
-//! comes back: so each is needed, and the search sees what it should.
+//! time; what has arrived is marked, also late, and whoever finds it marked asks no more; the key may expire; the move may end
+//! or be taken back at any time. In every state the node whose turn it is has the last acknowledged value. Each rule can be
+//! left out, and then the search finds how a value is lost or comes back: so each is needed, and the search sees what it
+//! should.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -29,6 +30,10 @@ struct Rules {
     back_tombstones: bool,
     /// TAKE back: not without the nonce.
     back_nonce: bool,
+    /// The key is marked when it has arrived, and not when somebody asks for it.
+    marks_behind: bool,
+    /// The way back has a table of marks of its own.
+    own_marks: bool,
 }
 
 const ALL: Rules = Rules {
@@ -40,6 +45,8 @@ const ALL: Rules = Rules {
     unlink: true,
     back_tombstones: true,
     back_nonce: true,
+    marks_behind: true,
+    own_marks: true,
 };
 
 /// Where the change stands.
@@ -60,6 +67,8 @@ enum Step {
     Give,
     /// Has been given this, and sends it on.
     Take(Value),
+    /// Has been told that the key has arrived, and marks it.
+    Mark,
     /// May run the client's command.
     Run,
     Done,
@@ -76,6 +85,10 @@ struct State {
     tombstone: bool,
     back_nonce: bool,
     back_tombstone: bool,
+    /// The table that workers look at now says that the key has arrived.
+    marked: bool,
+    /// A mark of the phase before is still to be set.
+    late_mark: bool,
     /// Restores on their way: back or forth, and of what. Sorted.
     late: Vec<(bool, Value)>,
     workers: Vec<(Step, u8)>,
@@ -143,8 +156,10 @@ impl State {
     }
 
     /// Workers begin anew under another phase; what they have sent is on its way.
-    fn enter(&mut self, phase: Phase, begin: Step) {
+    fn enter(&mut self, rules: Rules, phase: Phase, begin: Step) {
         let back = self.phase == Phase::Back;
+        self.late_mark |= self.workers.iter().any(|(step, _)| *step == Step::Mark);
+        self.marked &= !rules.own_marks;
         for (step, _) in &mut self.workers {
             if let Step::Take(value) = *step {
                 self.late.push((back, value));
@@ -173,6 +188,12 @@ fn next(state: &State, rules: Rules) -> Vec<(String, State)> {
             s.take_either(rules, back, value);
         });
     }
+    if state.late_mark {
+        add("it is marked late".to_owned(), &|s| {
+            s.late_mark = false;
+            s.marked |= !rules.own_marks;
+        });
+    }
     change_steps(state, rules, &mut add);
     for number in 0..state.workers.len() {
         worker_steps(state, rules, number, &mut add);
@@ -187,19 +208,19 @@ fn change_steps(state: &State, rules: Rules, add: &mut Add<'_>) {
     match state.phase {
         Phase::Forth => {
             add("taken back".to_owned(), &|s| {
-                s.enter(Phase::Back, Step::Give);
+                s.enter(rules, Phase::Back, Step::Give);
                 s.nonce &= !rules.silence;
                 s.back_nonce = true;
             });
             if state.tombstone {
                 add("closed".to_owned(), &|s| {
-                    s.enter(Phase::Moved, Step::Run);
+                    s.enter(rules, Phase::Moved, Step::Run);
                     (s.nonce, s.tombstone) = (false, false);
                 });
             }
         }
         Phase::Back if !state.tombstone || state.back_tombstone => add("closed, back".to_owned(), &|s| {
-            s.enter(Phase::Returned, Step::Run);
+            s.enter(rules, Phase::Returned, Step::Run);
             (s.back_nonce, s.back_tombstone) = (false, false);
         }),
         Phase::Moved => add("the source is purged".to_owned(), &|s| s.source = None),
@@ -215,16 +236,24 @@ fn worker_steps(state: &State, rules: Rules, number: usize, add: &mut Add<'_>) {
     let (step, tries) = state.workers[number];
     let back = state.phase == Phase::Back;
     match step {
+        Step::Give if state.marked => {
+            add(format!("{number} finds it marked"), &|s| s.workers[number].0 = Step::Run);
+        }
         Step::Give if back && rules.members && !state.tombstone => {
-            add(format!("{number} finds that it never left"), &|s| s.workers[number].0 = Step::Run);
+            add(format!("{number} finds that it never left"), &|s| s.workers[number].0 = Step::Mark);
         }
         Step::Give => add(format!("{number} is given the key"), &|s| {
             s.workers[number].0 = Step::Take(if back { s.target } else { s.source });
+            s.marked |= !rules.marks_behind;
+        }),
+        Step::Mark => add(format!("{number} marks it"), &|s| {
+            s.workers[number].0 = Step::Run;
+            s.marked = true;
         }),
         Step::Take(value) => {
             add(format!("{number} restores {value:?}"), &|s| {
                 let heard = s.take_either(rules, back, value);
-                s.workers[number].0 = if heard { Step::Run } else { Step::Give };
+                s.workers[number].0 = if heard { Step::Mark } else { Step::Give };
             });
             if tries > 0 {
                 add(format!("{number} restores {value:?} and does not know it"), &|s| {
@@ -261,6 +290,8 @@ fn search(rules: Rules, workers: usize, tries: u8) -> Result<usize, String> {
         tombstone: false,
         back_nonce: false,
         back_tombstone: false,
+        marked: false,
+        late_mark: false,
         late: Vec::new(),
         workers: vec![(Step::Give, tries); workers],
         ran: 0,
@@ -310,6 +341,8 @@ fn without_any_one_of_the_rules_a_value_is_lost_or_comes_back() {
         ("unlink", Rules { unlink: false, ..ALL }),
         ("back tombstones", Rules { back_tombstones: false, ..ALL }),
         ("back nonce", Rules { back_nonce: false, ..ALL }),
+        ("marks behind", Rules { marks_behind: false, ..ALL }),
+        ("own marks", Rules { own_marks: false, ..ALL }),
     ] {
         assert!(search(rules, 2, 1).is_err(), "{name} is not needed");
     }

@@ -1,10 +1,13 @@
 //! How fast keys may move: keys and bytes per second, slower while a node is slow, not at all while paused.
 //!
 //! ```text
-//!  batch done ──charge(keys, bytes)──► debt ──drains with time──► wait() lets the next batch go at [`BURST`] or less
+//!  batch begins ──reserve(keys)──┐
+//!  batch ends ──charge(keys, bytes), what was reserved is given back──► debt ──drains with time
+//!                                  └── wait() lets the next batch go at [`BURST`] or less
 //!  PING took long ──felt──► ease: 1 … 1/32, by which the rates are multiplied
 //! ```
-//! What is asked for on access is charged and never waits. [`Bucket`] and [`Ease`] are pure; [`Pace`] holds the clock.
+//! Clients' requests stand behind a batch at its nodes, so batches are small where there is a rate ([`Pace::portion`]) and,
+//! being reserved for, come one after the other and not all at once. What is asked for on access is charged and never waits. [`Bucket`] and [`Ease`] are pure; [`Pace`] holds the clock.
 
 use std::{
     sync::{
@@ -22,7 +25,11 @@ use tokio::{sync::Notify, time::timeout};
 use super::lines::held;
 
 /// Debt with which the next batch may go: short pauses of a timer are no pauses.
-const BURST: Duration = Duration::from_millis(20);
+const BURST: Duration = Duration::from_millis(4);
+/// A batch is what may move in this time, if there is a rate …
+const PORTION: f64 = 0.001_6;
+/// … but no fewer keys.
+const FEWEST: usize = 8;
 /// A node is slow if it takes so many times what it took at its best …
 const SLOW_TIMES: u32 = 8;
 /// … and at least this.
@@ -106,6 +113,27 @@ impl Pace {
         }
     }
 
+    /// How many keys may go at once, at most `most`.
+    pub(super) fn portion(&self, most: usize) -> usize {
+        match self.keys.load(Relaxed) {
+            0 => most,
+            rate => ((rate as f64 * PORTION) as usize).clamp(FEWEST.min(most), most),
+        }
+    }
+
+    /// So many keys are about to move: gives what [`Self::give_back`] takes when they have, and have been charged.
+    pub(super) fn reserve(&self, keys: usize) -> f64 {
+        let (now, seconds) = (self.begin.elapsed(), cost(keys as u64, self.rate().0));
+        held(&self.bucket).0.charge(seconds, now);
+        seconds
+    }
+
+    /// What was reserved is owed no more.
+    pub(super) fn give_back(&self, seconds: f64) {
+        let now = self.begin.elapsed();
+        held(&self.bucket).0.charge(-seconds, now);
+    }
+
     /// So much was moved just now.
     pub(super) fn charge(&self, keys: u64, bytes: u64) {
         let (now, rate) = (self.begin.elapsed(), self.rate());
@@ -139,7 +167,7 @@ impl Bucket {
 
     fn charge(&mut self, seconds: f64, now: Duration) {
         self.drain(now);
-        self.debt += seconds;
+        self.debt = (self.debt + seconds).max(0.0);
     }
 
     fn left(&mut self, now: Duration) -> Duration {
@@ -180,14 +208,35 @@ mod tests {
     #[test]
     fn debt_drains_with_time_and_a_little_is_let_pass() {
         let mut bucket = Bucket::default();
-        bucket.charge(0.020, ms(0));
+        bucket.charge(0.004, ms(0));
         assert_eq!(bucket.left(ms(0)), ms(0));
         bucket.charge(0.100, ms(0));
         assert_eq!(bucket.left(ms(0)).as_millis(), 100);
         assert_eq!(bucket.left(ms(60)).as_millis(), 40);
         assert_eq!(bucket.left(ms(1_000)), ms(0));
         bucket.charge(0.050, ms(1_000));
-        assert_eq!(bucket.left(ms(1_000)).as_millis(), 30);
+        assert_eq!(bucket.left(ms(1_000)).as_millis(), 46);
+        bucket.charge(-1.0, ms(1_000));
+        bucket.charge(0.050, ms(1_000));
+        assert_eq!(bucket.left(ms(1_000)).as_millis(), 46, "nobody is paid in advance");
+    }
+
+    #[test]
+    fn what_is_reserved_holds_the_next_batch_up_and_is_not_paid_twice() {
+        let pace = Pace::new(10, 0);
+        let owed = || pace.bucket.lock().unwrap().0.debt;
+        let reserved = pace.reserve(100);
+        assert!(owed() > 9.0);
+        pace.charge(20, 0);
+        pace.give_back(reserved);
+        assert!((1.0..=2.0).contains(&owed()), "{}", owed());
+    }
+
+    #[test]
+    fn a_batch_is_small_where_there_is_a_rate() {
+        let portion = |rate| Pace::new(rate, 0).portion(128);
+        assert_eq!([0, 1, 20_000, 50_000, 1_000_000].map(portion), [128, 8, 32, 80, 128]);
+        assert_eq!(Pace::new(1, 0).portion(4), 4);
     }
 
     #[test]

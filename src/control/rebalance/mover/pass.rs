@@ -6,7 +6,8 @@
 //! ```
 //! SCAN gives every key that is there from begin to end, and the source is frozen for the keys that move: none is missed. A
 //! cursor means nothing to another process, so a source that has restarted is scanned from the beginning, and a target that
-//! has restarted may have lost what was moved: then the whole pass is done again. A node that is down is waited for; whatever
+//! has restarted may have lost what was moved: then the whole pass is done again. What is marked as arrived when the scan
+//! meets it is passed over. A node that is down is waited for; whatever
 //! else goes wrong ends the pass. Bounded: [`super::lane::BATCH`] keys times the batches in flight. Io.
 
 use std::{
@@ -33,10 +34,12 @@ use super::{
     request::{OURS, command, scanned},
     run::{Run, Shared},
 };
-use crate::traffic::route::NodeId;
+use crate::traffic::route::{Arrived, NodeId};
 
 /// COUNT of a SCAN.
 pub(super) const COUNT: &str = "1000";
+/// The same where there is a rate: clients' requests stand behind it.
+const FEW: &str = "200";
 /// How often the nodes' own latency is measured.
 const PULSE: Duration = Duration::from_millis(100);
 
@@ -113,6 +116,8 @@ struct Scan<'a> {
     run: &'a Arc<Run>,
     from: To,
     batches: JoinSet<Result<(), MoveError>>,
+    /// What has arrived, as it stood when the scan began.
+    marks: Arc<Arrived>,
     /// Keys of batches that are not full.
     gathered: HashMap<NodeId, Vec<Bytes>>,
 }
@@ -120,7 +125,8 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     fn new(shared: &'a Arc<Shared>, run: &'a Arc<Run>, node: NodeId, db: u32) -> Self {
         let from = To { node, db, role: Role::Pass };
-        Self { shared, run, from, batches: JoinSet::new(), gathered: HashMap::new() }
+        let (marks, batches) = (shared.marks_of(run), JoinSet::new());
+        Self { shared, run, from, batches, marks, gathered: HashMap::new() }
     }
 
     async fn whole(mut self) -> Result<(), MoveError> {
@@ -160,9 +166,10 @@ impl<'a> Scan<'a> {
     }
 
     fn request(&self, cursor: &[u8]) -> Bytes {
+        let count = if self.shared.pace.rate().0 == 0 { COUNT } else { FEW }.as_bytes();
         match self.run.stage.forward_set() {
-            Some(set) => command(&[&b"SSCAN"[..], set.as_bytes(), cursor, b"COUNT", COUNT.as_bytes()]),
-            None => command(&[&b"SCAN"[..], cursor, b"COUNT", COUNT.as_bytes()]),
+            Some(set) => command(&[&b"SSCAN"[..], set.as_bytes(), cursor, b"COUNT", count]),
+            None => command(&[&b"SCAN"[..], cursor, b"COUNT", count]),
         }
     }
 
@@ -175,9 +182,13 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         self.shared.progress.matched.fetch_add(1, Relaxed);
+        if self.marks.has(self.from.db, &key) {
+            // Somebody has asked for it before.
+            return Ok(());
+        }
         let keys = self.gathered.entry(to).or_default();
         keys.push(key);
-        if keys.len() < BATCH {
+        if keys.len() < self.shared.pace.portion(BATCH) {
             return Ok(());
         }
         let keys = std::mem::take(keys);
@@ -192,9 +203,12 @@ impl<'a> Scan<'a> {
         let among_all = Arc::clone(&self.shared.in_flight).acquire_owned().await;
         let (Ok(room), Ok(among_all)) = (room, among_all) else { return Err(MoveError::Stopped) };
         let (shared, run) = (Arc::clone(self.shared), Arc::clone(self.run));
+        let reserved = shared.pace.reserve(keys.len());
         self.batches.spawn(async move {
             let _room = (room, among_all);
-            carry(&shared, &run, &lane, &keys).await
+            let ended = carry(&shared, &run, &lane, &keys).await;
+            shared.pace.give_back(reserved);
+            ended
         });
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The purge: keys that a node no longer owns, deleted at the rate of the move.
+//! The purge: keys that a node no longer owns, deleted at the rate of the move unless nobody would notice.
 //!
 //! Only where no request goes to: the caller sees to that. Circlet's own keys stay, but for what an interrupted copy has
 //! left behind. A node that is down is waited for; one that restarts is scanned from the beginning. Bounded: one SCAN's keys
@@ -19,17 +19,31 @@ use super::{
 };
 use crate::traffic::route::NodeId;
 
+/// How fast a purge goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// At the rate of the move: clients are served there.
+    Paced,
+    /// As fast as the node can: nobody is served there, or clients wait for it.
+    Full,
+}
+
 /// Whether a key is to be deleted at a node.
 pub type Doomed = Arc<dyn Fn(NodeId, &[u8]) -> bool + Send + Sync>;
 
 /// Purges all `nodes` side by side.
-pub(super) async fn purge(shared: Arc<Shared>, nodes: Vec<NodeId>, doomed: Doomed) -> Result<(), MoveError> {
+pub(super) async fn purge(
+    shared: Arc<Shared>,
+    nodes: Vec<NodeId>,
+    doomed: Doomed,
+    haste: Haste,
+) -> Result<(), MoveError> {
     let mut purges = JoinSet::new();
     for node in nodes {
         let (shared, doomed) = (Arc::clone(&shared), Arc::clone(&doomed));
         purges.spawn(async move {
             for (db, _) in shared.patiently(|| shared.dbs(node)).await? {
-                purge_db(&shared, To { node, db, role: Role::Pass }, &doomed).await?;
+                purge_db(&shared, To { node, db, role: Role::Pass }, &doomed, haste).await?;
             }
             Ok(())
         });
@@ -40,11 +54,13 @@ pub(super) async fn purge(shared: Arc<Shared>, nodes: Vec<NodeId>, doomed: Doome
     Ok(())
 }
 
-async fn purge_db(shared: &Shared, to: To, doomed: &Doomed) -> Result<(), MoveError> {
+async fn purge_db(shared: &Shared, to: To, doomed: &Doomed, haste: Haste) -> Result<(), MoveError> {
     let mut cursor = Bytes::from_static(b"0");
     let mut process: Option<String> = None;
     loop {
-        shared.pace.wait().await;
+        if haste == Haste::Paced {
+            shared.pace.wait().await;
+        }
         let request = command(&[&b"SCAN"[..], &cursor, b"COUNT", COUNT.as_bytes()]);
         let Answer { frame, line, .. } = shared.patiently(|| shared.lines.ask_line(to, &request)).await?;
         let same = process.as_deref().is_none_or(|process| process == line.run());

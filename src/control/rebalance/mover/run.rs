@@ -19,13 +19,14 @@ use super::{
     fault::MoveError,
     lane::Lane,
     lines::{Lines, Role, To, held},
+    marks::Marks,
     pace::Pace,
     progress::Progress,
     request::evalsha,
     script::{FENCED, OPEN},
     stage::Stage,
 };
-use crate::traffic::route::NodeId;
+use crate::traffic::route::{Arrived, NodeId};
 
 /// Batches of the pass in flight, all pairs together: bounds the memory.
 const IN_FLIGHT: usize = 32;
@@ -42,13 +43,21 @@ pub(super) struct Shared {
     pub(super) runtime: Handle,
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) run: Mutex<Option<Arc<Run>>>,
+    pub(super) marks: Arc<Marks>,
 }
 
 impl Shared {
-    pub(super) fn new(settings: Settings, lines: Lines, runtime: Handle) -> Self {
+    pub(super) fn new(settings: Settings, lines: Lines, marks: Arc<Marks>, runtime: Handle) -> Self {
         let pace = Pace::new(settings.keys_per_second, settings.bytes_per_second);
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-        Self { settings, lines, progress: Progress::default(), pace, runtime, in_flight, run: Mutex::default() }
+        let run = Mutex::default();
+        Self { settings, lines, progress: Progress::default(), pace, runtime, in_flight, run, marks }
+    }
+
+    /// Where what arrives with `run` is to be marked; nowhere if another one is open now.
+    pub(super) fn marks_of(&self, run: &Run) -> Arc<Arrived> {
+        let is_open = held(&self.run).as_ref().is_some_and(|open| std::ptr::eq(&raw const **open, run));
+        if is_open { self.marks.now() } else { Arc::default() }
     }
 
     pub(super) fn current(&self) -> Result<Arc<Run>, MoveError> {

@@ -45,6 +45,8 @@ pub enum StateError {
         /// The way of the configuration.
         configuration: Scheme,
     },
+    /// Nodes are left out, as only a cache may.
+    Out(Vec<String>),
     /// The nodes make no ring with this configuration.
     Ring(String),
 }
@@ -80,6 +82,13 @@ impl fmt::Display for StateError {
                  leaves most keys where they are not looked for",
                 told(file),
                 told(configuration)
+            ),
+            Self::Out(names) => write!(
+                f,
+                "nodes are left out since they were down ({}), but profile is not \"cache\": what is written meanwhile would be \
+                 lost when they return; start with profile = \"cache\", wait until CIRCLET NODES shows all of them up, then \
+                 change it",
+                names.join(", ")
             ),
             Self::Ring(why) => write!(f, "the nodes of the state directory make no ring: {why}"),
         }

@@ -28,6 +28,8 @@ struct KeptState {
     ring: KeptScheme,
     baseline: Vec<KeptListed>,
     members: Vec<KeptMember>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    out: Vec<String>,
     change: Option<KeptChange>,
     queue: Vec<Vec<String>>,
     purges: Vec<KeptPurge>,
@@ -83,6 +85,8 @@ struct KeptChange {
     id: u64,
     text: String,
     next: Vec<KeptMember>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    out: Vec<String>,
     lost: Vec<String>,
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     copies: bool,
@@ -154,6 +158,7 @@ pub(super) fn write(state: &State, configured: &Configured) -> String {
         ring: kept_scheme(&state.scheme),
         baseline: state.baseline.iter().map(kept_listed).collect(),
         members: members(&state.members),
+        out: state.out.clone(),
         change: state.change.as_ref().map(|change| kept_change(change, members(&change.next))),
         queue: state.queue.iter().map(|wishes| words::write(wishes)).collect(),
         purges: state
@@ -181,6 +186,7 @@ pub(super) fn read(body: &str, configured: &Configured) -> Result<State, Why> {
         scheme: scheme(&kept.ring).ok_or_else(|| Why::Damaged("its ring is none".to_owned()))?,
         baseline: kept.baseline.into_iter().map(listed).collect::<Result<_, _>>()?,
         members: members(kept.members)?,
+        out: kept.out,
         change: match kept.change {
             Some(mut one) => {
                 let next = members(std::mem::take(&mut one.next))?;
@@ -253,6 +259,7 @@ fn kept_change(change: &Change, next: Vec<KeptMember>) -> KeptChange {
         id: change.id,
         text: change.text.clone(),
         next,
+        out: change.out.clone(),
         lost: change.lost.clone(),
         copies: change.copies,
         parts: change.parts,
@@ -277,6 +284,7 @@ fn change(kept: KeptChange, next: Vec<Member>) -> Change {
         id: kept.id,
         text: kept.text,
         next,
+        out: kept.out,
         lost: kept.lost,
         copies: kept.copies,
         parts: kept.parts,

@@ -28,7 +28,8 @@ impl Drop for Dir {
 
 fn config_of(nodes: &[&str], set: &[&str]) -> Config {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
-    load(None, &Overrides { nodes: owned(nodes), set: owned(set), ..Overrides::default() }).unwrap()
+    let config = load(None, &Overrides { nodes: owned(nodes), set: owned(set), ..Overrides::default() }).unwrap();
+    Config { profile: Profile::Cache, ..config }
 }
 
 fn config() -> Config {
@@ -54,6 +55,7 @@ fn full(config: &Config) -> State {
             id: 3,
             text: "ADD d".into(),
             next: next.list().to_vec(),
+            out: vec!["d".into()],
             lost: vec!["z".into()],
             copies: false,
             parts: 3,
@@ -67,6 +69,7 @@ fn full(config: &Config) -> State {
             paused: true,
             rate: Some(5_000),
         }),
+        out: vec!["a".into()],
         queue: vec![wishes("REMOVE a AND ADD e h:5 PASSWORD hush-e"), wishes("WEIGHT d 1")],
         purges: vec![Purge { change: 2, node: purged }],
         run_ids: [("a".to_owned(), "abc".to_owned())].into(),
@@ -242,6 +245,16 @@ fn the_state_holds_until_the_configuration_changes() {
     let begun = begin(Some(state), &other).unwrap();
     assert_eq!(super::super::words::text(&begun.wished_by(&other)), "ADD e h:5");
     assert_eq!(begun.present(&other).list(), commanded.list());
+}
+
+#[test]
+fn nodes_that_are_left_out_are_for_a_cache_only() {
+    let config = config();
+    let state = State { out: vec!["b".into()], ..State::new(&config) };
+    assert!(begin(Some(state.clone()), &config).is_ok());
+    let store = Config { profile: Profile::Store, ..config };
+    let error = begin(Some(state), &store).unwrap_err().to_string();
+    assert!(error.contains("left out since they were down (b)") && error.contains("profile = \"cache\""), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::traffic::{
     command::Local,
     control::Ask,
     core::{Core, request::Request},
-    observe::census::Report,
+    observe::census::{Report, Standing},
     refusal::Refusal,
     resp::{Fields, Proto, encode},
     route::{Scheme, Way, ring::Hashing, way::Step},
@@ -155,6 +155,9 @@ impl Core {
                 fields.end(out);
             }
         });
+        let left_out: Vec<&str> =
+            topology.nodes.iter().filter(|node| node.out).map(|node| node.name.as_str()).collect();
+        ring.list("out", left_out.len(), |out| left_out.iter().for_each(|name| encode::bulk(out, name.as_bytes())));
         self.answer(key, |out| ring.end(out));
     }
 
@@ -162,10 +165,10 @@ impl Core {
     fn circlet_nodes(&mut self, key: ClientKey) {
         let (topology, proto) = (std::sync::Arc::clone(&self.snapshot.topology), self.proto(key));
         let mut nodes = Vec::new();
-        for &id in topology.members() {
+        for id in topology.listed() {
             let (node, share) = (topology.node(id), topology.ring.shares()[id.index()]);
             let report = self.journal.census().of(id);
-            let (state, why) = self.told_state(id.index(), &report);
+            let (state, why) = if node.out { told_out(&report) } else { self.told_state(id.index(), &report) };
             let mut fields = Fields::new(proto);
             fields.text("name", &node.name);
             fields.text("address", &node.address.to_string());
@@ -173,12 +176,13 @@ impl Core {
             fields.double("share", share);
             fields.text("state", state);
             fields.text("why", &why);
+            fields.text("judged", report.standing.map_or("", Standing::label));
             fields.number("since", report.since_ms / 1_000);
             said(&report, &mut fields);
             fields.end(&mut nodes);
         }
         self.answer(key, |out| {
-            encode::array_header(out, topology.members().len());
+            encode::array_header(out, topology.listed().count());
             out.extend_from_slice(&nodes);
         });
     }
@@ -292,6 +296,12 @@ impl Core {
             }
         });
     }
+}
+
+/// What is told of a node that is left out.
+fn told_out(report: &Report) -> (&'static str, String) {
+    let why = if report.why.is_empty() { "it is up again and must delete what it had" } else { &report.why };
+    ("out", why.to_owned())
 }
 
 /// Rounded: what is estimated has no more places.

@@ -69,18 +69,20 @@ impl Core {
         let _ = write!(
             text,
             "# Circlet\r\ncirclet_version:{}\r\ncirclet_workers:{}\r\ncirclet_clients:{}\r\ncirclet_epoch:{}\r\n\
-             circlet_nodes:{}\r\ncirclet_nodes_up:{}\r\n",
+             circlet_nodes:{}\r\ncirclet_nodes_up:{}\r\ncirclet_nodes_out:{}\r\n",
             env!("CARGO_PKG_VERSION"),
             self.settings.workers,
             self.registry.len(),
             topology.epoch.0,
-            topology.members().len(),
+            topology.listed().count(),
             // Those that have left count as down.
             self.links.iter().filter(|link| link.down.is_none()).count(),
+            topology.nodes.iter().filter(|node| node.out).count(),
         );
-        for id in topology.members() {
-            let (index, node, share) = (id.index(), topology.node(*id), topology.ring.shares()[id.index()]);
+        for id in topology.listed() {
+            let (index, node, share) = (id.index(), topology.node(id), topology.ring.shares()[id.index()]);
             let state = match self.node_state(index) {
+                ("down", _) if node.out => "out".to_owned(),
                 ("down", why) => format!("down,reason={why}"),
                 (state, _) => state.to_owned(),
             };

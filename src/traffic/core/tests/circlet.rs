@@ -26,18 +26,18 @@ fn the_ring_says_how_keys_are_spread_and_over_whom() {
     let ring = told(&mut world, key, &["CIRCLET", "RING"]);
     assert_eq!(
         ring[..12],
-        ["*12", "epoch", ":1", "distribution", "xxh3", "points", ":512", "hash", "xxh3", "hash_tag", "{}", "nodes"]
+        ["*14", "epoch", ":1", "distribution", "xxh3", "points", ":512", "hash", "xxh3", "hash_tag", "{}", "nodes"]
     );
     assert_eq!(ring[12..19], ["*3", "*8", "name", "a", "address", "127.0.0.1:7001", "weight"]);
     world.say(key, "HELLO 3\r\n");
     world.heard(key);
     let ring = told(&mut world, key, &["circlet", "ring"]);
-    assert_eq!((ring[0].as_str(), ring[13].as_str(), ring[19].as_str()), ("%6", "%4", ",1"));
+    assert_eq!((ring[0].as_str(), ring[13].as_str(), ring[19].as_str()), ("%7", "%4", ",1"));
     let hashing = Hashing { hash: KeyHash::Md5, tag: None };
     let mut world = over(&Scheme::Ketama(hashing));
     let key = world.client();
     let ring = told(&mut world, key, &["CIRCLET", "RING"]);
-    assert_eq!(ring[..8], ["*10", "epoch", ":7", "distribution", "ketama", "hash", "md5", "hash_tag"]);
+    assert_eq!(ring[..8], ["*12", "epoch", ":7", "distribution", "ketama", "hash", "md5", "hash_tag"]);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    hash::RandomState,
     sync::Mutex,
 };
 
 use super::*;
 use crate::traffic::{
     control::{Ask, Wanted},
-    route::{Change, Phase},
+    route::{Arrived, Change, Phase},
 };
 
 /// A control plane that only listens.
@@ -30,6 +31,10 @@ struct Moving {
     world: World,
     desk: Arc<Desk>,
     next: Arc<Ring>,
+    /// What has arrived, by the topology that was published last.
+    arrived: Arc<Arrived>,
+    /// One table for all topologies in which keys move, as it must not be.
+    kept: Option<Arc<Arrived>>,
 }
 
 impl Moving {
@@ -38,7 +43,7 @@ impl Moving {
         let desk = Arc::new(Desk::default());
         world.core.answer_to(Arc::clone(&desk) as Arc<dyn Control>);
         let next = Arc::new(Ring::build(&[("a", 0.5), ("b", 1.0), ("c", 1.0)], 512).unwrap());
-        Self { world, desk, next }
+        Self { world, desk, next, arrived: Arc::default(), kept: None }
     }
 
     /// The next topology; gives the epochs that are acknowledged.
@@ -50,7 +55,11 @@ impl Moving {
         if let Some(phase) = phase {
             let next = Arc::clone(&self.next);
             let loses = Box::new([true, false, false]);
-            topology = topology.changing(Change { id: 1, next, done: Box::new([false]), part: 0, phase, loses });
+            let own = || self.kept.clone().unwrap_or_else(arrived);
+            self.arrived = if phase == Phase::Moving { own() } else { Arc::default() };
+            let change =
+                Change { id: 1, next, done: Box::new([false]), part: 0, phase, loses, arrived: Arc::default() };
+            topology = topology.changing(change).marked_in(Arc::clone(&self.arrived));
         }
         let mut snapshot = self.world.core.snapshot().clone();
         snapshot.topology = Arc::new(topology);
@@ -85,8 +94,10 @@ impl Moving {
         }
     }
 
-    fn brought(&mut self, ticket: u64, result: Result<(), String>) {
-        self.tell_brought(ticket, result);
+    /// The mover has done what was wanted.
+    fn brought(&mut self, wanted: &Wanted) {
+        wanted.keys.iter().for_each(|key| self.arrived.mark(wanted.db, key));
+        self.tell_brought(wanted.ticket, Ok(()));
         self.acknowledged();
     }
 
@@ -113,6 +124,11 @@ impl Moving {
         };
         (0..).map(|i| format!("s{i}")).find(stays).unwrap()
     }
+}
+
+/// A table with secrets of its own.
+fn arrived() -> Arc<Arrived> {
+    Arc::new(Arrived::new([RandomState::new(), RandomState::new()]))
 }
 
 const PING: &str = "*1\r\n$4\r\nPING\r\n";
@@ -148,7 +164,7 @@ fn a_fence_lets_pass_what_stays_holds_what_moves_and_waits_for_what_is_under_way
     let wanted = moving.wanted();
     assert_eq!((wanted.epoch, wanted.db, wanted.keys.as_slice()), (Epoch(4), 0, [key.clone().into()].as_slice()));
     assert_eq!(moving.world.asked(to), "");
-    moving.brought(wanted.ticket, Ok(()));
+    moving.brought(&wanted);
     assert_eq!(moving.world.asked(to), command(&["GET", &key]));
     moving.world.node_says(to, "$1\r\n1\r\n");
     assert_eq!(moving.world.heard(client), "$1\r\n1\r\n");
@@ -200,7 +216,8 @@ fn what_cannot_be_brought_is_refused_with_the_reason_and_the_session_goes_on() {
     moving.world.say(client, &(command(&["GET", &key]) + &command(&["GET", &stays])));
     let ticket = moving.wanted().ticket;
     assert_eq!(moving.world.asked(0), "", "what is behind it waits");
-    moving.brought(ticket, Err("NODEDOWN node a: gone".to_owned()));
+    moving.tell_brought(ticket, Err("NODEDOWN node a: gone".to_owned()));
+    moving.acknowledged();
     assert_eq!(moving.world.asked(0), command(&["GET", &stays]));
     moving.world.node_says(0, "$-1\r\n");
     assert_eq!(moving.world.heard(client), "-NODEDOWN node a: gone\r\n$-1\r\n");
@@ -217,7 +234,7 @@ fn commands_of_several_keys_wait_for_all_of_them() {
     moving.world.say(client, &command(&["MGET", &one, &stays, &other]));
     let wanted = moving.wanted();
     assert_eq!(wanted.keys, [one.clone(), other.clone()]);
-    moving.brought(wanted.ticket, Ok(()));
+    moving.brought(&wanted);
     assert_eq!(moving.world.asked(to), command(&["MGET", &one, &other]));
     assert_eq!(moving.world.asked(0), command(&["MGET", &stays]));
     moving.world.node_says(0, "*1\r\n:2\r\n");
@@ -281,7 +298,7 @@ fn a_blocking_command_follows_its_keys_with_the_rest_of_its_time() {
     moving.publish(Some(Phase::Moving));
     let wanted = moving.wanted();
     assert_eq!(wanted.keys, std::slice::from_ref(&key));
-    moving.brought(wanted.ticket, Ok(()));
+    moving.brought(&wanted);
     moving.world.greet_all();
     let id = *moving.world.leases(client).last().unwrap();
     assert_eq!(moving.world.core.pipes[id.index()].node.index(), to);
@@ -326,7 +343,7 @@ fn a_watch_from_before_a_fence_makes_exec_answer_nil() {
     moving.world.say(client, "MULTI\r\n");
     moving.world.say(client, &command(&["INCR", &key]));
     let wanted = moving.wanted();
-    moving.brought(wanted.ticket, Ok(()));
+    moving.brought(&wanted);
     moving.world.say(client, "EXEC\r\n");
     assert_eq!(moving.world.heard(client), "+OK\r\n+QUEUED\r\n*-1\r\n");
     // The next one runs at the new node.
@@ -344,7 +361,7 @@ fn a_transaction_that_was_queued_before_runs_where_its_keys_are_now() {
     moving.publish(Some(Phase::Moving));
     moving.world.say(client, "EXEC\r\n");
     let wanted = moving.wanted();
-    moving.brought(wanted.ticket, Ok(()));
+    moving.brought(&wanted);
     assert!(moving.world.asked(to).contains("INCR"));
     assert_eq!(moving.world.asked(0), "");
 }
@@ -428,9 +445,34 @@ fn a_flush_in_a_change_is_the_control_planes() {
     assert!(moving.world.heard(client).starts_with("-TRYAGAIN SWAPDB"));
 }
 
+/// Rules of the mover's marks, which can be left out.
+#[derive(Clone, Copy)]
+struct Marks {
+    /// A topology in which keys move has a table of its own.
+    own_table: bool,
+    /// A key is marked when it has arrived, and not when it is asked for.
+    behind_arrival: bool,
+}
+
+const MARKS: Marks = Marks { own_table: true, behind_arrival: true };
+
+/// What the mover has begun to bring.
+struct Batch {
+    wanted: Wanted,
+    /// The table that held then.
+    marks: Arc<Arrived>,
+}
+
+impl Batch {
+    fn mark(&self) {
+        self.wanted.keys.iter().for_each(|key| self.marks.mark(self.wanted.db, key));
+    }
+}
+
 /// Clients, nodes and the control plane in random order, and what must hold in every one of them.
 struct Exploration {
     moving: Moving,
+    marks: Marks,
     rng: fastrand::Rng,
     keys: Vec<(String, usize)>,
     clients: Vec<ClientKey>,
@@ -441,19 +483,33 @@ struct Exploration {
     phase: Option<Phase>,
     fence: Option<u64>,
     tickets: Vec<Wanted>,
+    batches: Vec<Batch>,
     brought: BTreeSet<String>,
 }
 
 impl Exploration {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, marks: Marks) -> Self {
         let mut moving = Moving::new();
+        moving.kept = (!marks.own_table).then(arrived);
         let mut keys: Vec<(String, usize)> = (0..3).map(|n| moving.moving(n)).collect();
         keys.push((moving.staying(), 0));
         let clients: Vec<ClientKey> = (0..4).map(|_| moving.world.client()).collect();
         let asked = vec![VecDeque::new(); clients.len()];
         let rng = fastrand::Rng::with_seed(seed);
-        let (phase, fence, tickets, brought) = (None, None, Vec::new(), BTreeSet::new());
-        Self { moving, rng, keys, clients, asked, under_way: Default::default(), phase, fence, tickets, brought }
+        Self {
+            moving,
+            marks,
+            rng,
+            keys,
+            clients,
+            asked,
+            under_way: Default::default(),
+            phase: None,
+            fence: None,
+            tickets: Vec::new(),
+            batches: Vec::new(),
+            brought: BTreeSet::new(),
+        }
     }
 
     fn moves(&self, key: &str) -> bool {
@@ -511,14 +567,40 @@ impl Exploration {
         }
     }
 
-    fn bring(&mut self) {
+    /// The mover begins with what somebody wants.
+    fn begin(&mut self) {
         if self.tickets.is_empty() {
             return;
         }
         let wanted = self.tickets.swap_remove(self.rng.usize(..self.tickets.len()));
-        let keys = wanted.keys.iter().map(|key| String::from_utf8(key.to_vec()).unwrap());
-        self.brought.extend(keys);
-        self.moving.tell_brought(wanted.ticket, Ok(()));
+        let batch = Batch { wanted, marks: Arc::clone(&self.moving.arrived) };
+        if !self.marks.behind_arrival {
+            batch.mark();
+        }
+        self.batches.push(batch);
+    }
+
+    /// The mover hears that what it has begun with is at the new nodes, or was there before another fence.
+    fn bring(&mut self) {
+        if self.batches.is_empty() {
+            return;
+        }
+        let batch = self.batches.swap_remove(self.rng.usize(..self.batches.len()));
+        if self.phase == Some(Phase::Moving) && Arc::ptr_eq(&batch.marks, &self.moving.arrived) {
+            let keys = batch.wanted.keys.iter().map(|key| String::from_utf8(key.to_vec()).unwrap());
+            self.brought.extend(keys);
+        }
+        batch.mark();
+        self.moving.tell_brought(batch.wanted.ticket, Ok(()));
+    }
+
+    /// A key arrives for which nobody has asked.
+    fn pass(&mut self) {
+        if self.phase == Some(Phase::Moving) {
+            let key = &self.keys[self.rng.usize(..3)].0;
+            self.brought.insert(key.clone());
+            self.moving.arrived.mark(0, key.as_bytes());
+        }
     }
 
     /// The next phase, if the one before is acknowledged.
@@ -565,9 +647,14 @@ impl Exploration {
         for _ in 0..400 {
             match self.rng.u8(..10) {
                 0..4 => self.ask(),
-                4..8 => self.answer(),
+                4..7 => self.answer(),
+                7 => self.begin(),
                 8 => self.bring(),
-                _ => self.go_on(),
+                _ => match self.rng.u8(..8) {
+                    0 => self.pass(),
+                    1 => self.moving.arrived.void(),
+                    _ => self.go_on(),
+                },
             }
             let epochs = self.moving.acknowledged();
             self.look();
@@ -577,6 +664,7 @@ impl Exploration {
         // Everybody is answered in the end.
         for _ in 0..2_000 {
             self.answer();
+            self.begin();
             self.bring();
             if self.phase == Some(Phase::Fence) {
                 self.go_on();
@@ -593,7 +681,57 @@ impl Exploration {
 #[test]
 fn no_order_of_events_lets_a_request_pass_a_fence_or_lose_its_reply() {
     for seed in 0..300 {
-        let run = std::panic::catch_unwind(|| Exploration::new(seed).run());
+        let run = std::panic::catch_unwind(|| Exploration::new(seed, MARKS).run());
         assert!(run.is_ok(), "seed {seed}");
     }
+}
+
+#[test]
+fn without_any_one_of_the_rules_of_marks_a_request_comes_before_its_key() {
+    for marks in [Marks { own_table: false, ..MARKS }, Marks { behind_arrival: false, ..MARKS }] {
+        let is_seen = |seed| std::panic::catch_unwind(|| Exploration::new(seed, marks).run()).is_err();
+        assert!((0..300).any(is_seen));
+    }
+}
+
+#[test]
+fn what_has_arrived_with_another_workers_request_or_with_the_pass_is_not_asked_for() {
+    let mut moving = Moving::new();
+    let (key, to) = moving.moving(0);
+    moving.publish(Some(Phase::Moving));
+    moving.arrived.mark(0, key.as_bytes());
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["GET", &key]));
+    assert_eq!((moving.asked(), moving.world.asked(to)), (vec![], command(&["GET", &key])));
+    // In another db it is another key.
+    moving.world.say(client, &command(&["COPY", &key, &key, "DB", "1"]));
+    assert_eq!(moving.wanted().db, 1);
+}
+
+#[test]
+fn what_has_arrived_at_a_node_is_doubted_when_a_connection_to_it_breaks_until_the_mover_was_there() {
+    let mut moving = Moving::new();
+    let (key, to) = moving.moving(0);
+    let (other, elsewhere) = (1..).map(|n| moving.moving(n)).find(|(_, node)| *node != to).unwrap();
+    moving.publish(Some(Phase::Moving));
+    let clients = [0, 1, 2].map(|_| moving.world.client());
+    for key in [&key, &other] {
+        moving.arrived.mark(0, key.as_bytes());
+    }
+    // Asked before the connection breaks: it proves nothing.
+    let early = (100..).map(|n| moving.moving(n)).find(|(_, node)| *node == to).unwrap().0;
+    moving.world.say(clients[0], &command(&["GET", &early]));
+    let early = moving.wanted();
+    moving.world.core.set_now(10_000_000);
+    moving.world.lose(to, &Lost::Broken("reset".to_owned()));
+    moving.world.connect_all();
+    moving.brought(&early);
+    moving.world.asked(to);
+    moving.world.say(clients[1], &(command(&["GET", &key]) + &command(&["GET", &key])));
+    let wanted = moving.wanted();
+    assert_eq!((wanted.keys.as_slice(), moving.world.asked(to)), ([key.clone().into()].as_slice(), String::new()));
+    moving.world.say(clients[2], &command(&["GET", &other]));
+    assert_eq!((moving.asked(), moving.world.asked(elsewhere)), (vec![], command(&["GET", &other])));
+    moving.brought(&wanted);
+    assert_eq!((moving.asked(), moving.world.asked(to)), (vec![], command(&["GET", &key]).repeat(2)));
 }

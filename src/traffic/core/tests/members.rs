@@ -249,6 +249,7 @@ fn while_nodes_change_a_channel_is_heard_at_both_places_before_the_topology_is_a
         part: 0,
         phase,
         loses: [true; 4].into(),
+        arrived: Arc::default(),
     };
     let publish = |world: &mut World, phase, epoch| {
         let topology = Topology::new(nodes.clone(), ring([1.0, 1.0, 1.0, 0.0]), Epoch(epoch)).changing(change(phase));

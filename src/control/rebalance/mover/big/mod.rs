@@ -36,8 +36,19 @@ const KEEP: &str = "3600000";
 /// Most that the pace may hold up one chunk: far less than a copy is kept.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Copies `key`. Repeatable.
+/// Copies `key`, and marks it. Repeatable.
 pub(super) async fn copy(shared: &Shared, run: &Run, lane: &Lane, key: &Bytes, role: Role) -> Result<(), MoveError> {
+    let marks = shared.marks_of(run);
+    let outcome = bring(shared, run, lane, key, role).await;
+    match &outcome {
+        Ok(()) => marks.mark(lane.db, key),
+        Err(MoveError::Lost { .. }) => marks.void(),
+        Err(_) => {}
+    }
+    outcome
+}
+
+async fn bring(shared: &Shared, run: &Run, lane: &Lane, key: &Bytes, role: Role) -> Result<(), MoveError> {
     let turn = run.turn(lane.to, lane.db);
     let _turn = turn.lock().await;
     run.ensure_open(&shared.lines, lane.to, lane.db, role).await?;
