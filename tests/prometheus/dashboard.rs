@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 
 use circlet::control::telemetry::rows;
-use serde_json::Value;
 
 use super::server::{Prometheus, RATE, conf};
 use crate::support::{
     Client, Cluster,
+    dir::Dir,
+    resp::Value,
     wait::{LONG, until},
 };
 
-fn dashboard() -> Value {
+fn dashboard() -> serde_json::Value {
     serde_json::from_str(&conf("grafana-dashboard.json")).unwrap()
 }
 
 /// Title and query of every panel.
-fn queries(dashboard: &Value) -> Vec<(String, String)> {
+fn queries(dashboard: &serde_json::Value) -> Vec<(String, String)> {
     let mut queries = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
@@ -67,12 +68,18 @@ impl Traffic {
         client.ask(&format!("RENAME {key} {other}"));
         client.ask("PUBLISH news hello");
         client.call(&["GET", "big"]);
+        let granted = client.value("LOCK.ACQUIRE panel 1000 WAIT 1000");
+        if let Value::List(_, items) = granted {
+            client.ask(&format!("LOCK.RELEASE panel {}", items[0].text()));
+        }
     }
 }
 
 #[test]
 fn every_panel_shows_something() {
-    let cluster = Cluster::start();
+    let state = Dir::new();
+    let path = state.path().to_str().unwrap();
+    let cluster = Cluster::with(|plan| plan.argument("--state").argument(path).argument("--lock-bootstrap"));
     let Some(prometheus) = Prometheus::over(&cluster.circlet.admin()) else { return };
     let mut traffic = Traffic::new(&cluster);
     let mut missing = queries(&dashboard());
