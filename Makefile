@@ -9,7 +9,7 @@ MINUTES ?= 30
 # Rust's name for a Linux without glibc on this processor.
 STATIC = $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help run test soak verify fix bench bench-move compare static dist
+.PHONY: help run test soak verify fix bench bench-move bench-lock compare static dist
 
 help: ## this list
 	@echo "make TARGET"
@@ -30,9 +30,11 @@ test: ## installs what the tests need, then checks and tests everything; continu
 		set -x; cargo test --locked; \
 	fi
 
-soak: ## round after round of clients, faults and moves, until one sees what cannot be, or MINUTES=30 are over; SEED=n repeats
+soak: ## round after round of clients, faults, moves and locks, until one sees what cannot be, or MINUTES=30 are over; SEED=n repeats
 	@.ci/need cargo cc redis-server
-	MINUTES=$(MINUTES) cargo test --locked --test all -- --ignored --exact moves::soak --nocapture
+	@# Each has half of the time.
+	MINUTES=$$(( ($(MINUTES) + 1) / 2 )) cargo test --locked --test all -- --ignored --exact moves::soak --nocapture
+	MINUTES=$$(( ($(MINUTES) + 1) / 2 )) cargo test --locked --test all -- --ignored --exact locks::soak --nocapture
 
 verify: ## only reads: formatting, lints, documentation, each bench once
 	cargo fmt --check
@@ -65,6 +67,11 @@ bench-move: ## what a change of the nodes costs clients, and how fast it is; ARG
 	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3
 	cargo build --release --locked
 	python3 benches/compare/moves.py $(ARGS)
+
+bench-lock: ## locks beside libraries that do Redlock themselves, which it installs; ARGS="--help" shows what can be chosen
+	@.ci/need cargo cc redis-server python3
+	cargo build --release --locked
+	python3 benches/compare/locks.py $(ARGS)
 
 compare: ## Circlet beside other proxies over the same nodes; installs them
 	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3

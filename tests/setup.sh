@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond what .ci/need knows, and does nothing where it is there:
 #
-#   system packages   libhiredis-dev, python3-venv; Chromium; Ruby, PHP and Go with a client each; promtool, nutcracker and
-#                     prometheus-redis-exporter if they can be had (tests check less without)
+#   system packages   libhiredis-dev, python3-venv; Chromium; Ruby, PHP and Go with a client each; promtool, faketime,
+#                     nutcracker and prometheus-redis-exporter if they can be had (tests check less without)
 #   tests/.venv       Python packages of tests/clients/requirements.txt; a node too, where the system's is too old
 #   node_modules      in tests/clients, of its package.json and lock
 #
@@ -25,6 +25,7 @@ have_go() {
         /usr/share/gocode/src/github.com/stretchr/testify/require >/dev/null 2>&1
 }
 have_chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+have_faketime() { command -v faketime >/dev/null; }
 have_promtool() { command -v promtool >/dev/null; }
 node_of() { "$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
 
@@ -87,6 +88,8 @@ need have_chromium "Chromium" chromium chromium chromium chromium chromium "--ca
     without Chromium
 need have_promtool "promtool" prometheus golang-github-prometheus prometheus prometheus golang-github-prometheus-prometheus prometheus ||
     say "going on without promtool; the test of the metrics checks less"
+need have_faketime "faketime" faketime libfaketime libfaketime libfaketime libfaketime libfaketime ||
+    say "going on without faketime; no test sets a node's clock"
 need have_nutcracker "nutcracker" nutcracker nutcracker nutcracker nutcracker nutcracker nutcracker ||
     say "going on without nutcracker; only its golden data is compared"
 

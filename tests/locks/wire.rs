@@ -69,7 +69,7 @@ impl Line {
             Failure::Broken
         })?;
         match reply {
-            Value::Scalar(b'-', line) => Err(Failure::Refused(line)),
+            Value::Error(line) => Err(Failure::Refused(line)),
             other => Ok(other),
         }
     }

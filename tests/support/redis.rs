@@ -1,6 +1,10 @@
 //! A real redis-server, as a node or to compare with.
 
-use std::{process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 
@@ -19,7 +23,13 @@ pub struct Redis {
     port: Port,
     dir: Dir,
     options: Vec<String>,
+    /// Where its clock's lead is told, if it has a clock of its own.
+    clock: Option<PathBuf>,
 }
+
+/// What a clock of one's own is made with: faketime, and before jemalloc the C library's own allocator, since jemalloc looks
+/// at the clock before faketime is ready.
+const FAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1 libc.so.6";
 
 impl Redis {
     /// Starts one with default options.
@@ -34,12 +44,35 @@ impl Redis {
 
     /// Starts one on a port that was leased before.
     pub fn on(port: Port, options: &[&str]) -> Self {
+        Self::launched(port, Dir::new(), options, None)
+    }
+
+    /// Starts one whose clock may be set; needs faketime.
+    pub fn with_clock(options: &[&str]) -> Self {
         let dir = Dir::new();
+        let clock = dir.write("clock", "+0\n");
+        Self::launched(Port::lease(), dir, options, Some(clock))
+    }
+
+    fn launched(port: Port, dir: Dir, options: &[&str], clock: Option<PathBuf>) -> Self {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let process = launch(&port, &dir, &options);
-        let mut redis = Self { process, port, dir, options };
+        let process = launch(&port, &dir, &options, clock.as_deref());
+        let mut redis = Self { process, port, dir, options, clock };
         redis.wait_ready();
         redis
+    }
+
+    /// Lets its clock go ahead of the machine's by so many seconds, or behind it.
+    pub fn set_clock(&self, ahead: f64) {
+        let clock = self.clock.as_ref().expect("it was started with a clock");
+        // At once for whoever reads it.
+        let next = self.dir.write("clock.next", &format!("{ahead:+}\n"));
+        std::fs::rename(next, clock).unwrap();
+    }
+
+    /// Whether a clock can be set: faketime is installed.
+    pub fn has_clocks() -> bool {
+        Command::new("faketime").arg("--version").output().is_ok_and(|output| output.status.success())
     }
 
     /// Starts several, side by side.
@@ -78,7 +111,7 @@ impl Redis {
     /// Starts it again on the same port, empty.
     pub fn start_again(&mut self) {
         self.process.kill();
-        self.process = launch(&self.port, &self.dir, &self.options);
+        self.process = launch(&self.port, &self.dir, &self.options, self.clock.as_deref());
         self.wait_ready();
     }
 
@@ -96,10 +129,14 @@ impl Redis {
     }
 }
 
-fn launch(port: &Port, dir: &Dir, options: &[String]) -> Process {
+fn launch(port: &Port, dir: &Dir, options: &[String], clock: Option<&Path>) -> Process {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.number().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.args(["--enable-debug-command", "yes", "--daemonize", "no"]);
     command.arg("--dir").arg(dir.path()).args(options);
+    if let Some(clock) = clock {
+        command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", clock);
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     Process::start(command, dir.file("log"))
 }

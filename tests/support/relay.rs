@@ -109,6 +109,16 @@ impl Relay {
         self.shared.replies.open();
     }
 
+    /// Lets requests pass, and holds replies still.
+    pub fn release_requests(&self) {
+        self.shared.requests.open();
+    }
+
+    /// Lets replies pass, and holds requests still.
+    pub fn release_replies(&self) {
+        self.shared.replies.open();
+    }
+
     /// Whether a reply waits behind the valve: the node has done its part.
     pub fn holds_a_reply(&self) -> bool {
         self.shared.replies.waiting.load(SeqCst) > 0
@@ -163,11 +173,11 @@ fn serve(shared: &Arc<Shared>, near: TcpStream, far: TcpStream) {
     shared.streams.lock().unwrap().push([handle(&near), handle(&far)]);
     let (near2, far2) = (handle(&near), handle(&far));
     let (one, other) = (Arc::clone(shared), Arc::clone(shared));
-    thread::spawn(move || copy(near, far, &one.requests, &one.delay, number));
-    thread::spawn(move || copy(far2, near2, &other.replies, &other.delay, number));
+    thread::spawn(move || copy(near, far, &one.requests, &one.delay, number, false));
+    thread::spawn(move || copy(far2, near2, &other.replies, &other.delay, number, true));
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, valve: &Valve, delay: &AtomicU64, number: usize) {
+fn copy(mut from: TcpStream, mut to: TcpStream, valve: &Valve, delay: &AtomicU64, number: usize, drains: bool) {
     let mut chunk = vec![0; 64 << 10];
     loop {
         let count = match from.read(&mut chunk) {
@@ -183,6 +193,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream, valve: &Valve, delay: &AtomicU64
         }
         valve.pass(number, count);
         if to.write_all(&chunk[..count]).is_err() {
+            // A node whose replies nobody wants goes on with what it was asked for.
+            while drains && from.read(&mut chunk).is_ok_and(|count| count > 0) {}
             break;
         }
     }

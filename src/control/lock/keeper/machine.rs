@@ -261,7 +261,9 @@ impl Keeper {
             let way = if jump > 0 { "forward" } else { "back" };
             self.accuse(voter, format!("after its clock was set {way} by {by}"), false, now);
         }
-        if answer.said == Said::NotAdmitted && counted {
+        if answer.said == Said::NotAdmitted && counted && !self.rules.safety.marker {
+            self.unmark(voter);
+        } else if answer.said == Said::NotAdmitted && counted {
             let why = "after it has lost its memory (FLUSHALL, or its key circlet:admit was deleted)";
             self.accuse(voter, why.to_owned(), true, now);
         }
@@ -287,6 +289,14 @@ impl Keeper {
             _ if seat.standing != Standing::Admitted => Err(seat.why_not(now)),
             _ => Ok(said),
         }
+    }
+
+    /// The marker is written again as if nothing had been forgotten: only without its rule.
+    fn unmark(&mut self, voter: Voter) {
+        if let Some(seat) = self.seats.get_mut(usize::from(voter.0)) {
+            seat.known.marked = false;
+        }
+        self.mark_if_used();
     }
 
     fn not_marked(&mut self, voter: Voter) {
