@@ -137,6 +137,12 @@ impl Keeper {
         if work.electorate.majority(votes.yes | votes.waiting) {
             return Next::On(work);
         }
+        // Who has it is known when a majority has spoken, or cannot any more: a node that does not count is no reason to say
+        // that too few answered.
+        let told = work.electorate.majority(votes.answered()) || work.electorate.either(votes.no);
+        if !second && !told && votes.waiting != 0 {
+            return Next::On(work);
+        }
         if !second {
             let failure = self.failure(&work, now);
             return self.not_granted(id, work, failure, now);
