@@ -3,6 +3,7 @@
 //! ```text
 //!  support/   servers, clients, relays, waiting: what all tests stand on
 //!  wire/      bytes in, bytes out
+//!  voters/    the nodes of locks: scripts, connections, which of them count
 //!  compat/    the same commands to a plain redis-server and through Circlet
 //!  crowd      ten thousand clients that wait
 //!  faults/    nodes that are down, hang, restart, cut connections
@@ -46,4 +47,5 @@ mod prometheus;
 mod rebalance;
 mod support;
 mod twemproxy;
+mod voters;
 mod wire;

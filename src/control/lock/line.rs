@@ -171,8 +171,8 @@ impl Line {
         for wish in [&["CLIENT", "SETNAME", NAME][..], &["CLIENT", "NO-EVICT", "ON"], &["CLIENT", "NO-TOUCH", "ON"]] {
             let _ = talk.text_of(wish, 0).await?;
         }
-        for lua in script::ALL {
-            said(talk, &["SCRIPT", "LOAD", lua.text()], "SCRIPT LOAD").await?;
+        for text in script::texts() {
+            said(talk, &["SCRIPT", "LOAD", text], "SCRIPT LOAD").await?;
         }
         facts.admit = marker(said(talk, &["GET", script::ADMIT], "GET").await?);
         Ok(facts)

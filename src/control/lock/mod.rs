@@ -19,7 +19,7 @@ mod news;
 pub mod note;
 pub mod outcome;
 pub mod reply;
-mod script;
+pub mod script;
 mod shell;
 pub mod state;
 pub mod store;

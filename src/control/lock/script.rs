@@ -114,7 +114,12 @@ return {'K', now[1], now[2], 0, fence, left, k[1], k[2], k[3], k[4]}",
 );
 
 /// All of them: what a line loads first.
-pub(super) static ALL: [&Lua; 5] = [&TAKE, &FENCE, &EXTEND, &RELEASE, &READ];
+static ALL: [&Lua; 5] = [&TAKE, &FENCE, &EXTEND, &RELEASE, &READ];
+
+/// Their texts.
+pub fn texts() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|lua| lua.text())
+}
 
 /// The key of a lock.
 fn key(lock: &LockName) -> Vec<u8> {
@@ -194,7 +199,7 @@ fn proof(mine: &Mine) -> (&'static str, Bytes) {
 }
 
 /// Appends the request that asks for `script`.
-pub(super) fn write(script: &Script, out: &mut Vec<u8>) {
+pub fn write(script: &Script, out: &mut Vec<u8>) {
     match script {
         Script::Take { lock, run_id, token, value, ttl_ms } => {
             let mut request = evalsha(out, &TAKE, lock, 3, 5);
@@ -252,7 +257,8 @@ pub(super) fn words(words: &[&str], out: &mut Vec<u8>) {
 }
 
 /// What a node has answered to `script`, and its clock (µs since 1970); `None`: nothing that makes sense.
-pub(super) fn read(script: &Script, frame: BytesFrame) -> Option<(Said, Option<u64>)> {
+#[must_use]
+pub fn read(script: &Script, frame: BytesFrame) -> Option<(Said, Option<u64>)> {
     let mut items = match (script, frame) {
         (_, BytesFrame::Error(line)) => return Some((Said::Error(line.to_string()), None)),
         (Script::Admit { .. }, BytesFrame::SimpleString(_)) => return Some((Said::Done, None)),
