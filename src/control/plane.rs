@@ -9,12 +9,18 @@
 //! Planes share no state but the process's options (log, limit of open files), which [`Live`] keeps together. What a plane
 //! logs stands in a span of its pool's name, where there are several. Io.
 
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tracing::{Instrument as _, Span};
 
 use super::{
@@ -42,6 +48,9 @@ use crate::traffic::{
     route::Topology,
     worker::{Facts, Fleet, Snapshot},
 };
+
+/// How long the end waits for locks to be released.
+const REST: Duration = Duration::from_millis(500);
 
 /// A pool that is served.
 #[derive(Debug)]
@@ -139,6 +148,12 @@ impl Plane {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Waits until the locks of sessions that have ended are free, but not for long: nodes may be away.
+    pub async fn rest(&self) {
+        // Elapsed: their time will be over.
+        let _ = timeout(REST, self.front.rest()).await;
     }
 
     /// Its workers.

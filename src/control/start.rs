@@ -248,6 +248,9 @@ impl Running {
         let fleets = self.planes.iter().map(|plane| Arc::clone(plane.fleet()));
         let drains: JoinSet<usize> = fleets.map(|fleet| async move { fleet.drain(limit).await }).collect();
         let cut = drains.join_all().await.into_iter().sum();
+        for plane in &*self.planes {
+            plane.rest().await;
+        }
         self.background.shutdown().await;
         cut
     }

@@ -94,6 +94,35 @@ fn a_flush_behind_circlets_back_is_noticed_by_the_next_lock() {
 }
 
 #[test]
+fn a_node_whose_clock_is_set_does_not_count() {
+    if !Redis::has_clocks() {
+        return;
+    }
+    let scene = Scene::over((0..3).map(|_| Redis::with_clock(&[])).collect());
+    scene.take("a");
+    for (ahead, way) in [(30.0, "forward"), (-30.0, "back")] {
+        scene.nodes[0].set_clock(ahead);
+        until_true("the jump to be noticed", || {
+            scene.take("b");
+            scene.node("n0", "why").contains(&format!("its clock was set {way} by"))
+        });
+        scene.wait_in("n0");
+    }
+}
+
+#[test]
+fn the_locks_of_sessions_are_free_when_circlet_ends() {
+    let mut scene = Scene::with(Redis::several(3), |plan| plan.argument("--lock-bootstrap"));
+    let mut client = scene.client();
+    assert!(client.ask("LOCK.ACQUIRE a 60000 SESSION").starts_with("*4\r\n"));
+    scene.circlet.signal(Signal::TERM);
+    scene.circlet.exit_code(LONG);
+    for node in &scene.nodes {
+        node.client().expect("EXISTS circlet:lock:a", ":0\r\n");
+    }
+}
+
+#[test]
 fn without_locks_nothing_is_written_and_a_flush_costs_nothing() {
     let scene = Scene::over(Redis::several(3));
     let mut client = scene.client();

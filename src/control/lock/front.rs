@@ -13,7 +13,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{keeper::Input, totals::Totals};
 use crate::traffic::{lock::LockAsk, route::Node};
@@ -25,6 +25,8 @@ pub enum Event {
     Input(Input),
     /// These nodes keep locks from now on.
     Want(Vec<Node>),
+    /// Somebody waits until nothing is under way at any node.
+    Rest(oneshot::Sender<()>),
 }
 
 /// The shell's side.
@@ -71,6 +73,15 @@ impl Front {
     /// These nodes keep locks from now on; it is said again whenever they may have changed.
     pub fn want(&self, nodes: Vec<Node>) {
         self.put(Event::Want(nodes));
+    }
+
+    /// Waits until everything that was put in before has been done, and answered by the nodes: before the process ends, so that
+    /// locks that end with their sessions are free at once. Who waits for it sets a limit.
+    pub async fn rest(&self) {
+        let (told, rested) = oneshot::channel();
+        self.put(Event::Rest(told));
+        // Err: there are no locks.
+        let _ = rested.await;
     }
 
     /// How many keys the nodes have in this db that belong to locks; all of them are in db 0.

@@ -15,7 +15,7 @@
 
 use std::{cell::RefCell, collections::HashMap, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
@@ -226,14 +226,17 @@ impl Carrier<'_> {
         mut write: WriteHalf<Box<dyn Socket>>,
     ) -> Result<Infallible, Trouble> {
         let wire = Rc::clone(&self.line.wire);
-        let mut sending = Bytes::new();
+        let (mut sending, mut sent) = (Vec::new(), 0);
         let mut look = Instant::now() + LOOK;
         loop {
-            if sending.is_empty() {
-                sending = wire.take().into();
+            if sent == sending.len() {
+                sending.clear();
+                sent = 0;
+                wire.take(&mut sending);
             }
+            let all_sent = sending.is_empty();
             let deadline = self.deadline(&wire)?.min(look);
-            // Cancel-safe, all of them: what was read is in the buffer, what was written is taken from `sending`.
+            // Cancel-safe, all of them: what was read is in the buffer, what was written is counted in `sent`.
             tokio::select! {
                 count = read.read_buf(self.frames.room()) => {
                     if count.map_err(Trouble::Io)? == 0 {
@@ -241,8 +244,8 @@ impl Carrier<'_> {
                     }
                     self.answers(&wire)?;
                 }
-                count = write.write(&sending), if !sending.is_empty() => sending.advance(count.map_err(Trouble::Io)?),
-                () = wire.rung(), if sending.is_empty() => {}
+                count = write.write(&sending[sent..]), if !all_sent => sent += count.map_err(Trouble::Io)?,
+                () = wire.rung(), if all_sent => {}
                 () = sleep_until(deadline) => {
                     if Instant::now() >= look {
                         wire.look(clock::now());

@@ -15,6 +15,7 @@ use std::{collections::HashMap, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
+    sync::oneshot,
     task::{AbortHandle, spawn_blocking, spawn_local},
     time::sleep_until,
 };
@@ -82,11 +83,22 @@ pub(super) struct Shell {
     topics: Topics,
     /// The nodes that are wanted, as they were told last.
     wanted: Vec<Member>,
+    /// Who waits until nothing is under way.
+    resting: Vec<oneshot::Sender<()>>,
 }
 
 impl Shell {
     pub(super) fn new(keeper: Keeper, fleet: Arc<Fleet>, common: Common, disk: Disk) -> Self {
-        Self { keeper, fleet, common, disk, seats: HashMap::new(), topics: Topics::default(), wanted: Vec::new() }
+        Self {
+            keeper,
+            fleet,
+            common,
+            disk,
+            seats: HashMap::new(),
+            topics: Topics::default(),
+            wanted: Vec::new(),
+            resting: Vec::new(),
+        }
     }
 
     /// Works until nobody can ask anything any more.
@@ -114,6 +126,12 @@ impl Shell {
                 () = timer => self.handle(Input::Wake),
             }
             self.seats.values().for_each(|seat| seat.wire.ring());
+            if !self.resting.is_empty() && self.seats.values().all(|seat| seat.wire.is_idle()) {
+                for told in self.resting.drain(..) {
+                    // Fails if nobody waits any more.
+                    let _ = told.send(());
+                }
+            }
             self.show();
         }
     }
@@ -122,6 +140,7 @@ impl Shell {
         match event {
             Event::Input(input) => self.handle(input),
             Event::Want(nodes) => self.want(nodes),
+            Event::Rest(told) => self.resting.push(told),
         }
     }
 

@@ -103,9 +103,15 @@ impl Wire {
         }
     }
 
-    /// The bytes that are to be written now.
-    pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.state.borrow_mut().out)
+    /// Puts the bytes that are to be written now into `sending`, which is empty; its room is used for those that follow.
+    pub(super) fn take(&self, sending: &mut Vec<u8>) {
+        std::mem::swap(sending, &mut self.state.borrow_mut().out);
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        state.out.is_empty() && state.flights.is_empty()
     }
 
     /// Whose the next answer is.
