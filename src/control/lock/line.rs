@@ -205,6 +205,7 @@ fn facts(info: &str) -> Facts {
         evicts: (bounded && policy != "noeviction").then_some(policy),
         evicted: of("evicted_keys").parse().unwrap_or(0),
         admit: None,
+        clock_us: of("server_time_usec").parse().ok(),
     }
 }
 
@@ -282,7 +283,7 @@ impl Carrier<'_> {
                 What::Marker => {
                     let facts = self.info.take().ok_or(Trouble::Garbage)?;
                     let facts = Facts { admit: marker(text(frame)?), ..facts };
-                    self.tell(Input::Looked { voter: self.line.voter, line: self.no, facts });
+                    self.tell(Input::Looked { voter: self.line.voter, line: self.no, facts, sent });
                 }
             }
         }

@@ -53,6 +53,11 @@ impl Clock {
         None
     }
 
+    #[cfg(test)]
+    pub(super) fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Nothing is known any more.
     pub(super) fn forget(&mut self) {
         self.0 = None;

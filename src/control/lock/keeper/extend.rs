@@ -60,6 +60,14 @@ impl Keeper {
     pub(super) fn on_extend(&mut self, ask: LockAsk, proof: &Proof, ttl_ms: u64, more: bool, now: Now) {
         let held = self.held.get(&ask.lock, now).filter(|held| held.is_of(proof));
         let Some(held) = held else {
+            if !self.rules.safety.extend_in_time
+                && let Proof::Token(text) = proof
+                && let Some(token) = Token::from_hex(text)
+            {
+                let lock = ask.lock.clone();
+                self.extend_as(&lock, Some(ask), (token, ttl_ms), (Reason::Asked, None), now);
+                return;
+            }
             let text = format!(
                 "lock '{}' is not held with this token, or its time was over, or it was taken before a restart of Circlet or \
                  by way of another; acquire it anew",
@@ -96,6 +104,17 @@ impl Keeper {
             Reason::Less => Some(held.holds.saturating_sub(1)),
         };
         let token = held.token;
+        self.extend_as(lock, ask, (token, ttl_ms), (reason, holds), now);
+    }
+
+    fn extend_as(
+        &mut self,
+        lock: &LockName,
+        ask: Option<LockAsk>,
+        (token, ttl_ms): (Token, u64),
+        (reason, holds): (Reason, Option<u32>),
+        now: Now,
+    ) {
         let extension = Extension { token, ttl_ms, reason, holds, until: Now::ZERO, limit: None };
         let electorate = self.electorate(lock);
         let id = self.number();
@@ -110,10 +129,11 @@ impl Keeper {
         extension.until = until(now, extension.ttl_ms);
         let (token, ttl_ms, holds, new_until) = (extension.token, extension.ttl_ms, extension.holds, extension.until);
         let held = self.held.get_mut(&lock).filter(|held| held.token == token);
-        let Some((value, fence, earlier, before)) =
-            held.map(|held| (held.value.clone(), held.fence, held.extending.clone(), held.until))
+        let Some((value, fence, earlier, before)) = held
+            .map(|held| (held.value.clone(), held.fence, held.extending.clone(), held.until))
+            .or_else(|| (!in_time).then(|| (Bytes::new(), 0, Vec::new(), Now::ZERO)))
         else {
-            return if in_time { self.not_extended(id, work, true, now) } else { Next::Done };
+            return self.not_extended(id, work, true, now);
         };
         let usable = self.usable(&work.electorate);
         let to = if work.electorate.majority(usable) { usable } else { 0 };
@@ -152,7 +172,7 @@ impl Keeper {
         let Deed::Extend(extension) = &work.deed else { return Next::Done };
         let lock = work.lock.clone();
         let held = self.held.get(&lock, now).filter(|held| held.token == extension.token).is_some();
-        if !held {
+        if !held && self.rules.safety.extend_in_time {
             return self.not_extended(id, work, true, now);
         }
         if work.electorate.majority(work.votes.yes) {
@@ -173,7 +193,13 @@ impl Keeper {
     fn extended(&mut self, id: u64, work: Box<Work>, until: Now, now: Now) {
         let Deed::Extend(extension) = work.deed else { return };
         let lock = &work.lock;
-        let Some(held) = self.held.get_mut(lock) else { return };
+        let Some(held) = self.held.get_mut(lock) else {
+            // Only with a planted fault.
+            if let Some(ask) = work.ask {
+                self.answer(ask, Outcome::Extended { fence: 0, validity_ms: left_ms(until, now) });
+            }
+            return;
+        };
         held.extending.retain(|known| *known != id);
         held.ttl_ms = extension.ttl_ms;
         held.holds = extension.holds.unwrap_or(held.holds);

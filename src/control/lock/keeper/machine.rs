@@ -133,12 +133,11 @@ impl Keeper {
             Input::Ask(ask) => self.on_ask(ask, now),
             Input::Unblock { session, error } => self.on_unblock(session, error, now),
             Input::Gone(session) => self.on_gone(session, now),
-            Input::Met { voter, line, facts, .. } => self.on_met(voter, line, facts, now),
+            Input::Met { voter, line, facts, sent } => self.on_met(voter, line, facts, sent, now),
             Input::Lost { voter, line, why } => self.lose(voter, line, &why, now),
-            Input::Looked { voter, line, facts } => {
+            Input::Looked { voter, line, facts, sent } => {
                 if self.is_current(voter, line) {
-                    self.look_at(voter, facts, now);
-                    self.mark_if_used();
+                    self.looked(voter, facts, sent, now);
                 }
             }
             Input::Answered { voter, line, ticket, said, clock_us, sent } => {
@@ -202,7 +201,7 @@ impl Keeper {
         true
     }
 
-    fn on_met(&mut self, voter: Voter, line: LineNo, facts: Facts, now: Now) {
+    fn on_met(&mut self, voter: Voter, line: LineNo, facts: Facts, sent: Now, now: Now) {
         let Some(seat) = self.seats.get(usize::from(voter.0)) else { return };
         if !seat.kept || line < seat.latest || seat.line == Some(line) {
             return;
@@ -217,15 +216,33 @@ impl Keeper {
         for script in payable(debts, now) {
             self.send(voter, script, Errand::Nothing);
         }
-        self.look_at(voter, facts, now);
-        self.mark_if_used();
+        self.looked(voter, facts, sent, now);
         self.revive(now);
     }
 
-    fn mark_if_used(&mut self) {
+    fn looked(&mut self, voter: Voter, facts: Facts, sent: Now, now: Now) {
+        let (time, same) = (facts.clock_us, self.is_same(voter, &facts));
+        self.look_at(voter, facts, now);
+        if same {
+            self.compare_clocks(voter, time, sent, now);
+        }
         if self.used {
             self.mark_all();
         }
+    }
+
+    /// Whether the process is the one that was known.
+    fn is_same(&self, voter: Voter, facts: &Facts) -> bool {
+        self.seats.get(usize::from(voter.0)).is_some_and(|seat| seat.known.run_id == facts.run_id)
+    }
+
+    /// A node whose clock was set does not count.
+    fn compare_clocks(&mut self, voter: Voter, time_us: Option<u64>, sent: Now, now: Now) {
+        let Some(seat) = self.seats.get_mut(usize::from(voter.0)) else { return };
+        let Some(jump) = time_us.and_then(|time| seat.clock.heard(time, sent, now)) else { return };
+        let by = seconds(std::time::Duration::from_micros(jump.unsigned_abs()));
+        let way = if jump > 0 { "forward" } else { "back" };
+        self.accuse(voter, format!("after its clock was set {way} by {by}"), false, now);
     }
 
     /// The voter's line is gone, or none can be had.
@@ -255,12 +272,7 @@ impl Keeper {
         let Some(place) = seat.errands.iter().position(|(known, _)| *known == ticket) else { return };
         let Some((_, errand)) = seat.errands.remove(place) else { return };
         let counted = matches!(seat.standing, Standing::Admitted);
-        let jump = answer.clock_us.and_then(|time| seat.clock.heard(time, answer.sent, now));
-        if let Some(jump) = jump {
-            let by = seconds(std::time::Duration::from_micros(jump.unsigned_abs()));
-            let way = if jump > 0 { "forward" } else { "back" };
-            self.accuse(voter, format!("after its clock was set {way} by {by}"), false, now);
-        }
+        self.compare_clocks(voter, answer.clock_us, answer.sent, now);
         if answer.said == Said::NotAdmitted && counted && !self.rules.safety.marker {
             self.unmark(voter);
         } else if answer.said == Said::NotAdmitted && counted {
@@ -296,7 +308,9 @@ impl Keeper {
         if let Some(seat) = self.seats.get_mut(usize::from(voter.0)) {
             seat.known.marked = false;
         }
-        self.mark_if_used();
+        if self.used {
+            self.mark_all();
+        }
     }
 
     fn not_marked(&mut self, voter: Voter) {

@@ -87,6 +87,8 @@ pub struct Facts {
     pub evicted: u64,
     /// The marker `circlet:admit`, if it is there.
     pub admit: Option<String>,
+    /// `server_time_usec`, where INFO has it (Redis 6.2): a clock that is set is noticed also while no lock is used.
+    pub clock_us: Option<u64>,
 }
 
 /// A script of the protocol, or a command of it. The shell makes requests of them; their texts stand in `script.rs`.
@@ -187,8 +189,8 @@ pub enum Input {
     Met { voter: Voter, line: LineNo, facts: Facts, sent: Now },
     /// A line is gone, or none can be had.
     Lost { voter: Voter, line: LineNo, why: String },
-    /// The node has been asked how it is.
-    Looked { voter: Voter, line: LineNo, facts: Facts },
+    /// The node has been asked how it is; over the line, in order with the scripts.
+    Looked { voter: Voter, line: LineNo, facts: Facts, sent: Now },
     /// A script was answered; `clock_us` is the node's TIME in it, `sent` and now stand around it.
     Answered { voter: Voter, line: LineNo, ticket: Ticket, said: Said, clock_us: Option<u64>, sent: Now },
     /// A node says that a lock was released.
@@ -221,3 +223,6 @@ pub enum Output {
     /// Something for the log, the events and the metrics.
     Note(super::note::Note),
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,13 @@ use super::Now;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Handle(Now, u64);
 
+impl Handle {
+    /// When it comes.
+    pub(super) fn at(self) -> Now {
+        self.0
+    }
+}
+
 /// Timers of one kind.
 #[derive(Debug)]
 pub(super) struct Timers<T> {

@@ -38,6 +38,11 @@ use crate::{
 /// The first pause between attempts; each doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
+/// Pause before the second message about a release is followed without success; each doubles it, up to 16 times. Messages come
+/// also when an attempt gives back the part that it had, its own among them: without a pause two that lose would call each
+/// other for ever.
+const WAKE_PAUSE: Duration = Duration::from_millis(2);
+
 /// The longest pause: a message about a release may be lost, and keys may be deleted by hand.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -75,6 +80,8 @@ pub(super) struct Queue {
     last: Option<Failure>,
     /// It was released while an attempt was under way.
     freed: bool,
+    /// How many messages about releases were followed without success.
+    wakes: u32,
     listening: bool,
 }
 
@@ -212,7 +219,6 @@ impl Keeper {
             self.out.push_back(Output::Listen(lock.clone(), true));
         }
         let pause = match failure {
-            _ if freed => Duration::ZERO,
             Failure::Taken { value: Some(_), pttl_ms: Some(left) } => {
                 (FIRST_PAUSE * growth).min(Duration::from_millis(left.saturating_add(1)))
             }
@@ -221,6 +227,9 @@ impl Keeper {
             Failure::Quorum(_) | Failure::Late(_) => (FIRST_PAUSE * growth).min(LONGEST_PAUSE / 4),
         };
         self.retry_after(lock, pause.min(LONGEST_PAUSE), now);
+        if freed {
+            self.woken(lock, now);
+        }
     }
 
     /// The first tries again after about `pause`.
@@ -253,8 +262,23 @@ impl Keeper {
         }
         match self.queues.get_mut(lock) {
             Some(queue) if queue.contender.is_some() => queue.freed = true,
-            Some(_) => self.contend(lock, now),
+            Some(_) => self.woken(lock, now),
             None => {}
+        }
+    }
+
+    /// It may be free: the first tries, at once if this was not in vain before.
+    fn woken(&mut self, lock: &LockName, now: Now) {
+        let Some(queue) = self.queues.get_mut(lock) else { return };
+        let wakes = queue.wakes;
+        queue.wakes = wakes.saturating_add(1);
+        if wakes == 0 {
+            self.contend(lock, now);
+            return;
+        }
+        let pause = WAKE_PAUSE * (1 << wakes.min(4));
+        if queue.retry.is_none_or(|retry| retry.at() > now + pause) {
+            self.retry_after(lock, pause, now);
         }
     }
 
@@ -272,6 +296,7 @@ impl Keeper {
         if let Some(queue) = self.queues.get_mut(lock) {
             queue.contender = None;
             queue.freed = false;
+            queue.wakes = 0;
             queue.last = None;
         }
         let waiter = self.remove_waiter(lock, id)?;

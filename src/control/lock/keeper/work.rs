@@ -226,6 +226,9 @@ impl Keeper {
     /// A voter has answered, or will not.
     pub(super) fn heard(&mut self, id: u64, round: u32, voter: Voter, heard: Result<Said, String>, now: Now) {
         let Some(mut work) = self.works.remove(&id) else { return };
+        if let Ok(Said::Key { fence, .. } | Said::Fence { stored: fence, .. }) = &heard {
+            self.learn_epoch(*fence);
+        }
         if let (Deed::Acquire(attempt), Ok(said)) = (&mut work.deed, &heard)
             && let Some(place) = work.electorate.voters.iter().position(|known| *known == voter)
         {
@@ -239,6 +242,15 @@ impl Keeper {
             work.votes.count(place, heard);
         }
         self.decide(id, work, now);
+    }
+
+    /// Another Circlet has raised its epoch: what comes behind it must be larger, also when the nodes have forgotten it.
+    fn learn_epoch(&mut self, fence: u64) {
+        let epoch = fence >> 32;
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.dirty();
+        }
     }
 
     /// A round, or the wait for its nodes, has no more time.
