@@ -28,7 +28,6 @@ pub(super) struct Belief {
     pub(super) lock: LockName,
     pub(super) token: Token,
     pub(super) until: Duration,
-    grant: u64,
 }
 
 /// The judge.
@@ -36,7 +35,8 @@ pub(super) struct Belief {
 pub(super) struct Judge {
     pub(super) beliefs: Vec<Belief>,
     last_fence: HashMap<LockName, u64>,
-    last_grant: HashMap<LockName, u64>,
+    /// Whose each lock was last.
+    last_grant: HashMap<LockName, Token>,
     pub(super) grants: u64,
     pub(super) extensions: u64,
     pub(super) verdict: Option<(Property, String)>,
@@ -72,8 +72,8 @@ impl Judge {
         }
         self.last_fence.insert(lock.clone(), fence.max(last));
         self.grants += 1;
-        self.last_grant.insert(lock.clone(), self.grants);
-        self.beliefs.push(Belief { lock: lock.clone(), token, until: now + validity, grant: self.grants });
+        self.last_grant.insert(lock.clone(), token);
+        self.beliefs.push(Belief { lock: lock.clone(), token, until: now + validity });
     }
 
     /// EXTEND ok, or a renewal that was shown.
@@ -83,14 +83,12 @@ impl Judge {
             let text = format!("{lock:?} extended at {now:?} while another has it until {:?}", other.until);
             self.fail(Property::P1, text);
         }
-        let last = self.last_grant.get(lock).copied();
-        match self.beliefs.iter_mut().find(|belief| belief.lock == *lock && belief.token == token) {
-            Some(belief) if Some(belief.grant) != last => {
-                let text = format!("{lock:?} extended at {now:?}, another was granted since");
-                self.fail(Property::P5, text);
-            }
-            Some(belief) => belief.until = belief.until.max(now + validity),
-            None => self.fail(Property::P5, format!("{lock:?} extended at {now:?} after its time")),
+        if self.last_grant.get(lock) != Some(&token) {
+            self.fail(Property::P5, format!("{lock:?} extended at {now:?}, another was granted since"));
+        }
+        self.beliefs.retain(|belief| belief.token != token || belief.until > now + validity);
+        if !self.beliefs.iter().any(|belief| belief.token == token) {
+            self.beliefs.push(Belief { lock: lock.clone(), token, until: now + validity });
         }
     }
 
