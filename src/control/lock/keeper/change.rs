@@ -18,18 +18,18 @@ use crate::control::lock::{note::Note, state::Window};
 
 impl Keeper {
     /// These nodes are wanted from now on.
-    pub(super) fn on_wanted(&mut self, mut members: Vec<Member>, now: Now) {
+    pub(super) fn on_wanted(&mut self, mut members: Vec<Member>) {
         members.sort_unstable();
         members.dedup();
         if members.is_empty() {
             return;
         }
         self.wanted = Some(members);
-        self.change(now);
+        self.change();
     }
 
     /// Begins what is wanted, unless a change is under way.
-    fn change(&mut self, now: Now) {
+    fn change(&mut self) {
         // Until the end of the last one is on the disk, both of its sets count.
         if self.window.is_some() || self.records.saved.window.is_some() {
             return;
@@ -51,7 +51,6 @@ impl Keeper {
             self.seat_of(member, None);
         }
         self.dirty();
-        let _ = now;
     }
 
     /// What is on the disk counts from now on.
@@ -115,7 +114,7 @@ impl Keeper {
         }
         self.out.push_back(Output::Note(Note::WindowEnded { nodes: names(set) }));
         self.advise();
-        self.change(now);
+        self.change();
     }
 
     fn set_of(&mut self, members: &[Member]) -> Set {

@@ -144,7 +144,7 @@ impl Keeper {
                 self.on_answered(voter, line, ticket, Answer { said, clock_us, sent }, now);
             }
             Input::Freed { lock } => self.on_freed(&lock, now),
-            Input::Wanted(members) => self.on_wanted(members, now),
+            Input::Wanted(members) => self.on_wanted(members),
             Input::Saved(number) => self.on_saved(number, now),
             Input::NotSaved(number, why) => self.on_not_saved(number, why, now),
             Input::Wake => {}
@@ -175,7 +175,7 @@ impl Keeper {
             Due::Deadline(lock, waiter) => self.waited_enough(&lock, waiter, now),
             Due::Retry(lock) => self.retry(&lock, now),
             Due::Renew(lock) => self.renew(&lock, now),
-            Due::Quarantine(voter) => self.quarantine_over(voter, now),
+            Due::Quarantine(voter) => self.quarantine_over(voter),
             Due::Window => self.window_over(now),
             Due::Write => self.write_again(),
         }

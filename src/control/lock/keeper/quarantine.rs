@@ -55,7 +55,7 @@ impl Keeper {
             return;
         }
         match reason(seat, &facts, safety.marker) {
-            Some(Reason::First) if free => self.admit(voter, &facts, now),
+            Some(Reason::First) if free => self.admit(voter, &facts),
             Some(reason) => {
                 let why = reason.text(seat);
                 self.quarantine(voter, &facts, why, now);
@@ -77,7 +77,7 @@ impl Keeper {
         match (&seat.standing, seat.known.quarantine.clone()) {
             (Standing::Admitted, _) => {}
             (_, None) => seat.standing = Standing::Admitted,
-            (_, Some((until_ms, _))) if Now::from_millis(until_ms) <= now => self.admit(voter, facts, now),
+            (_, Some((until_ms, _))) if Now::from_millis(until_ms) <= now => self.admit(voter, facts),
             (Standing::Quarantine { .. }, Some(_)) => {}
             (_, Some((until_ms, why))) => self.confine(voter, Now::from_millis(until_ms), why, now),
         }
@@ -127,19 +127,19 @@ impl Keeper {
     }
 
     /// The time of a quarantine is over: it ends if there is a line, else with the next one.
-    pub(super) fn quarantine_over(&mut self, voter: Voter, now: Now) {
+    pub(super) fn quarantine_over(&mut self, voter: Voter) {
         let Some(seat) = self.seats.get_mut(usize::from(voter.0)) else { return };
         seat.timer = None;
         if !seat.kept || seat.line.is_none() || !matches!(seat.standing, Standing::Quarantine { .. }) {
             return;
         }
         if let Some(facts) = seat.facts.clone() {
-            self.admit(voter, &facts, now);
+            self.admit(voter, &facts);
         }
     }
 
     /// It counts again as soon as that, and the epoch that it counts in, is on the disk.
-    fn admit(&mut self, voter: Voter, facts: &Facts, now: Now) {
+    fn admit(&mut self, voter: Voter, facts: &Facts) {
         let Some(seat) = self.seats.get_mut(usize::from(voter.0)) else { return };
         seat.known.run_id.clone_from(&facts.run_id);
         seat.known.evicted = facts.evicted;
@@ -153,7 +153,6 @@ impl Keeper {
         self.epoch += 1;
         self.dirty();
         self.note(Note::Admitted { node });
-        let _ = now;
     }
 
     /// Whether a node that was never met may count at once.

@@ -14,7 +14,7 @@
 //! Bounds: `max_waiters`, of all names. Pure.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -102,7 +102,7 @@ enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     places: FxHashMap<u64, Vec<Place>>,
-    held: FxHashMap<u64, HashSet<LockName>>,
+    held: FxHashMap<u64, BTreeSet<LockName>>,
 }
 
 impl Sessions {

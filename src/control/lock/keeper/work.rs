@@ -195,7 +195,7 @@ impl Keeper {
             Deed::Release(_) => self.start_release(id, work, now),
             Deed::Look(_) => self.start_look(id, work, now),
         };
-        self.keep(id, next, now);
+        self.keep(id, next);
     }
 
     /// Sends the next round: `script` of each place in `to`; the others do not count in it.
@@ -215,7 +215,7 @@ impl Keeper {
             if to & 1 << place != 0 && self.send(voter, script(place, run_id), Errand::Round(id, work.round)) {
                 work.votes.waiting |= 1 << place;
             } else if let (Some(room), Some(seat)) =
-                (work.votes.silent.get_mut(place), self.seats.get(usize::from(voter.0)))
+                (work.votes.silent.get_mut(place), self.seats.get(usize::from(voter.0)).filter(|seat| !seat.usable()))
             {
                 *room = Some(seat.why_not(now));
             }
@@ -273,10 +273,10 @@ impl Keeper {
             Deed::Release(_) => self.decide_release(id, work, now),
             Deed::Look(_) => self.decide_look(id, work, now),
         };
-        self.keep(id, next, now);
+        self.keep(id, next);
     }
 
-    fn keep(&mut self, id: u64, next: Next, _now: Now) {
+    fn keep(&mut self, id: u64, next: Next) {
         if let Next::On(work) = next {
             self.works.insert(id, work);
         }
@@ -319,8 +319,12 @@ impl Keeper {
             };
             return format!("lock '{name}': {why}");
         }
-        let answered = work.votes.answered() & work.electorate.votes();
         let votes = work.electorate.votes();
+        // Whoever counts and was not asked, since the others would not do anyway, would have answered.
+        let silent = work.votes.silent.iter().enumerate().filter(|(_, why)| why.is_some());
+        let silent = silent.fold(0, |mask, (place, _)| mask | 1 << place);
+        let ready = self.usable(&work.electorate) & !silent & !work.votes.waiting;
+        let answered = (work.votes.answered() | ready) & votes;
         let silent = |(place, voter): (usize, &Voter)| {
             let seat = self.seats.get(usize::from(voter.0))?;
             if votes & 1 << place == 0 || answered & 1 << place != 0 {
@@ -329,7 +333,8 @@ impl Keeper {
             let why = work.votes.silent.get(place).cloned().flatten().unwrap_or_else(|| seat.why_not(now));
             Some(format!("{}: {why}", seat.member.name))
         };
-        let reasons: Vec<_> = work.electorate.voters.iter().enumerate().filter_map(silent).collect();
+        let mut reasons: Vec<_> = work.electorate.voters.iter().enumerate().filter_map(silent).collect();
+        reasons.sort_unstable();
         let mut text = format!("lock '{name}': {}", tally(&work.electorate, answered));
         if !reasons.is_empty() {
             text = format!("{text} ({})", reasons.join("; "));
