@@ -8,7 +8,13 @@
 //! ```
 //! Pure.
 
+pub mod command;
+pub mod known;
+mod lua;
+pub mod script;
+
 use bytes::Bytes;
+pub use lua::Program;
 
 use super::core::Asker;
 
@@ -88,24 +94,32 @@ pub enum Form {
     Set,
     /// SET … GET: nil, or the value that was there.
     SetGet,
-    /// A script, DEL, EXISTS: 1 or 0.
+    /// DEL, EXISTS, DELEX: 1 or 0.
     Number,
-    /// A script that answers this instead of 1, and nil instead of 0 (`return redis.call('SET', …)`).
-    Status,
+    /// A script: what it says at each outcome.
+    Script(Box<script::Words>),
     /// HEXISTS: whether it is held with this value (Redisson).
     Is(Bytes),
     /// HGET: how often it is held with this value, or nil (Redisson).
     HeldBy(Bytes),
-    /// Redisson: nil, or the ms that are left.
-    PttlIfHeld,
-    /// Redisson's unlock: nil (not held), 0 (held still), 1.
-    Holds,
     /// GET: the value, or nil.
     Value,
     /// PTTL.
     Pttl,
     /// TTL.
     Ttl,
+}
+
+impl Form {
+    /// Whether the answer to who did not get a lock tells who has it, or for how long.
+    #[must_use]
+    pub fn names_holder(&self) -> bool {
+        match self {
+            Self::SetGet => true,
+            Self::Script(words) => !matches!(words.other, script::Word::Text(_)),
+            _ => false,
+        }
+    }
 }
 
 /// One wish of one session.

@@ -7,6 +7,7 @@
 //!  redigo.go                    compiled here; redigo's own tests too
 //!  redis_py.py                  in tests/.venv, pinned by requirements.txt
 //!  ioredis.js, node_redis.js    over common.js, pinned by package.json and its lock
+//!  locks.py, locks.js           lock libraries over lock.prefix
 //!  ruby_redis.rb, php_redis.php the system's
 //!  cluster_mode.*               clients of clusters, of the packages above
 //! ```
@@ -17,6 +18,7 @@
 mod cluster_mode;
 mod hiredis;
 mod ioredis;
+mod locks;
 mod node_redis;
 mod php_redis;
 pub mod program;

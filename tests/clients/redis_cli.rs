@@ -53,6 +53,8 @@ fn at_a_terminal_it_knows_the_commands_and_connects_again_after_a_restart() {
     };
     person.expect(&prompt);
     line(&mut person, "help zadd", &["ZADD", "summary:", "1.2.0", "sorted"], &prompt);
+    let hint = ["LOCK.ACQUIRE", "name ttl-ms [WAIT ms] [OWNER text] [SESSION]", "summary:", "0.1.0", "lock"];
+    line(&mut person, "help lock.acquire", &hint, &prompt);
     line(&mut person, "set name wert", &["OK\r\n"], &prompt);
     line(&mut person, "select 3", &["OK\r\n"], &prompt_in_3);
     line(&mut person, "get name", &["(nil)\r\n"], &prompt_in_3);

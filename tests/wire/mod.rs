@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod info;
 mod keyspace;
+mod locks;
 mod memory;
 mod monitor;
 mod pipelines;

@@ -10,10 +10,16 @@
 
 use super::outcome::{Holder, Info, Listed, NodeInfo, Outcome, Read};
 use crate::traffic::{
-    lock::Form,
+    lock::{
+        Form,
+        script::{Word, Words},
+    },
     refusal::Refusal,
     resp::{Fields, Proto, encode},
 };
+
+/// Who holds a lock cannot be told.
+const SPLIT: &str = "somebody has a part of the lock, and nobody a majority; try again";
 
 /// Appends the reply to `out`.
 pub fn write(outcome: &Outcome, form: &Form, resp3: bool, out: &mut Vec<u8>) {
@@ -57,7 +63,7 @@ fn write_lock(outcome: &Outcome, proto: Proto, out: &mut Vec<u8>) {
 /// As the command or script on the prefix answers.
 fn write_as(outcome: &Outcome, form: &Form, proto: Proto, out: &mut Vec<u8>) {
     match form {
-        Form::Set | Form::Status => {
+        Form::Set => {
             if succeeded(outcome) {
                 encode::simple(out, "OK");
             } else {
@@ -68,24 +74,38 @@ fn write_as(outcome: &Outcome, form: &Form, proto: Proto, out: &mut Vec<u8>) {
             // Nil says that it is the client's now: only a grant may say so.
             Outcome::Granted { .. } => encode::null(out, proto),
             Outcome::Taken { value: Some(value), .. } => encode::bulk(out, value),
-            _ => Refusal::NoQuorum("somebody has a part of the lock, and nobody a majority; try again").write(out),
+            _ => Refusal::NoQuorum(SPLIT).write(out),
         },
-        Form::PttlIfHeld => match outcome {
-            Outcome::Granted { .. } => encode::null(out, proto),
-            // It may be free at any time: a client that is to come back must be told some time.
-            Outcome::Taken { pttl_ms, .. } => number(out, pttl_ms.unwrap_or(0)),
-            _ => encode::integer(out, 0),
-        },
-        Form::Holds => match outcome {
-            Outcome::Released { holds: 0 } => encode::integer(out, 1),
-            Outcome::Released { .. } => encode::integer(out, 0),
-            _ => encode::null(out, proto),
-        },
+        Form::Script(words) => write_word(outcome, words, out),
         Form::Number | Form::Lock => encode::integer(out, i64::from(succeeded(outcome))),
         Form::Value | Form::Pttl | Form::Ttl | Form::Is(_) | Form::HeldBy(_) => {
             let read = if let Outcome::Read(read) = outcome { read.as_ref() } else { None };
             write_read(read, form, proto, out);
         }
+    }
+}
+
+/// What a script says at this outcome.
+fn write_word(outcome: &Outcome, words: &Words, out: &mut Vec<u8>) {
+    let (word, value, pttl_ms) = match outcome {
+        Outcome::Granted { holds: 0..=1, .. } | Outcome::Extended { .. } | Outcome::Released { holds: 0 } => {
+            (&words.done, None, None)
+        }
+        Outcome::Granted { .. } | Outcome::Released { .. } => (&words.again, None, None),
+        Outcome::Taken { value, pttl_ms } => (&words.other, value.as_ref(), *pttl_ms),
+        Outcome::Read(Some(read)) => {
+            let word = if read.value == words.value { &words.done } else { &words.other };
+            (word, Some(&read.value), Some(read.pttl_ms))
+        }
+        _ => (&words.gone, None, None),
+    };
+    match (word, value) {
+        (Word::Text(text), _) => out.extend_from_slice(text),
+        // It may be free at any time: a client that is to come back must be told some time.
+        (Word::Pttl, _) => number(out, pttl_ms.unwrap_or(0)),
+        (Word::Ttl, _) => number(out, (pttl_ms.unwrap_or(0) + 500) / 1_000),
+        (Word::Value, Some(value)) => encode::bulk(out, value),
+        (Word::Value, None) => Refusal::NoQuorum(SPLIT).write(out),
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! The words of the request come in, one complete reply goes out, in RESP2 or RESP3. The arity was checked before
 //! (what is missing all the same is a syntax error). Replies are bounded by the size of the table, and by
-//! [`MAX_NAMES`] where names are repeated. Not answered: argument syntax, history and complexity of `DOCS`, notes of
-//! key specifications. Pure.
+//! [`MAX_NAMES`] where names are repeated. Not answered: history and complexity of `DOCS`, argument syntax except of
+//! commands of our own, which no node describes; notes of key specifications. Pure.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod arguments;
+
 use super::{
-    Acl, Flags, Found, Local, Row, Table, glob,
+    Acl, Flags, Found, Local, Route, Row, Table, glob,
     keys::{self, Words},
     spec::{Access, Begin, Find, KeySpec},
 };
@@ -204,6 +206,26 @@ fn list(table: &Table, filter: &[&[u8]], out: &mut Vec<u8>) {
     rows.iter().for_each(|row| bulk(out, row.name.as_bytes()));
 }
 
+/// Whether a command is Circlet's own, which no node can document.
+fn is_own(row: &Row) -> bool {
+    row.name == "circlet" || matches!(row.route, Route::Lock(_))
+}
+
+/// Whether one of these names is a command of Circlet's own.
+#[must_use]
+pub fn names_own(table: &Table, names: &[&[u8]]) -> bool {
+    names
+        .iter()
+        .any(|name| by_full_name(table, name).is_some_and(|row| is_own(row) || row.name.starts_with("circlet|")))
+}
+
+/// Appends names and documentation of all commands of Circlet's own; gives their number.
+pub fn own_docs(table: &Table, proto: Proto, out: &mut Vec<u8>) -> usize {
+    let own: Vec<&Row> = table.commands().iter().filter(|row| is_own(row)).collect();
+    own.iter().for_each(|row| doc(row, proto, out));
+    own.len()
+}
+
 /// `DOCS [name …]`; unknown names are left out.
 fn docs(table: &Table, wanted: &[&[u8]], proto: Proto, out: &mut Vec<u8>) {
     let rows: Vec<&Row> = match wanted {
@@ -217,8 +239,10 @@ fn docs(table: &Table, wanted: &[&[u8]], proto: Proto, out: &mut Vec<u8>) {
 /// Name and documentation of one command.
 fn doc(row: &Row, proto: Proto, out: &mut Vec<u8>) {
     let deprecated = row.deprecated.as_deref();
+    let arguments = arguments::of(&row.name);
     bulk(out, row.name.as_bytes());
-    map_header(out, 3 + 2 * usize::from(deprecated.is_some()) + usize::from(row.is_container()), proto);
+    let others = usize::from(row.is_container()) + usize::from(!arguments.is_empty());
+    map_header(out, 3 + 2 * usize::from(deprecated.is_some()) + others, proto);
     // Always all three: redis-cli prints what is missing as garbage.
     for (name, value) in [("summary", &row.summary), ("since", &row.since), ("group", &row.group)] {
         bulk(out, name.as_bytes());
@@ -229,6 +253,10 @@ fn doc(row: &Row, proto: Proto, out: &mut Vec<u8>) {
         names(std::iter::once("deprecated"), "", proto, out);
         bulk(out, b"deprecated_since");
         bulk(out, version.as_bytes());
+    }
+    if !arguments.is_empty() {
+        bulk(out, b"arguments");
+        arguments::write(arguments, proto, out);
     }
     if row.is_container() {
         bulk(out, b"subcommands");

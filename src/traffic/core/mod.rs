@@ -168,6 +168,8 @@ pub struct Core {
     scripts: Arc<Scripts>,
     /// What this worker has seen of scripts.
     seen: Seen,
+    /// Scripts about locks that it has read.
+    programs: commands::Programs,
     aggregates: Slab<Aggregate>,
     /// Finished aggregates whose memory is used again.
     idle_aggregates: Vec<Aggregate>,
@@ -215,6 +217,7 @@ impl Core {
         let mut watch = observe::Watch::new(&settings.slow);
         // A Circlet that was killed while keys move begins where it was.
         watch.set(observe::Watch::MOVING, snapshot.topology.change.is_some());
+        watch.set(observe::Watch::PREFIX, !settings.locks.prefix.is_empty());
         let scripts = Arc::new(Scripts::new(settings.max_scripts));
         Self {
             settings,
@@ -234,6 +237,7 @@ impl Core {
             ears: Vec::new(),
             scripts,
             seen: Seen::default(),
+            programs: commands::Programs::default(),
             aggregates: Slab::new(),
             idle_aggregates: Vec::new(),
             idle_partials: Vec::new(),

@@ -56,6 +56,8 @@ impl Watch {
     pub(super) const MONITORED: u8 = 4;
     /// A change of the nodes is under way.
     pub(super) const MOVING: u8 = 8;
+    /// Some keys are locks: no reason to look at the others.
+    pub(super) const PREFIX: u8 = 16;
 
     /// Looks at what these settings call slow.
     pub(super) fn new(settings: &SlowSettings) -> Self {
@@ -74,7 +76,13 @@ impl Watch {
     /// Whether there is a reason to look at requests.
     #[inline]
     pub(super) fn any(&self) -> bool {
-        self.bits != 0
+        self.bits & !Self::PREFIX != 0
+    }
+
+    /// Whether something may stand between a request and its keys.
+    #[inline]
+    pub(super) fn guards(&self) -> bool {
+        self.bits & (Self::MOVING | Self::PREFIX) != 0
     }
 
     /// Replies whose node took at least this long are looked at.
@@ -128,6 +136,7 @@ impl Core {
     /// Other settings hold from now on.
     pub(super) fn settings_changed(&mut self) {
         self.watch.look_for(&self.settings.slow);
+        self.watch.set(Watch::PREFIX, !self.settings.locks.prefix.is_empty());
     }
 
     /// Publishes the numbers per command. To be called every 100 ms or so.

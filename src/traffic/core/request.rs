@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Core, Todo, observe::Watch};
+use super::{Core, Todo};
 use crate::traffic::{
     client::{Client, ClientKey, NO_COMMAND, Partial, Pause},
     command::{Found, Local, Reason, Route, Row, Session, Table},
@@ -318,8 +318,8 @@ impl Core {
         if self.watch.any() && self.hold(key, row) {
             return Taken::Held;
         }
-        if self.watch.has(Watch::MOVING)
-            && let Some(taken) = self.gate(key, request, row)
+        if self.watch.guards()
+            && let Some(taken) = self.guard(key, request, row)
         {
             return taken;
         }
@@ -342,7 +342,7 @@ impl Core {
             Route::Info => self.info(key, request, row),
             Route::Steps(which) => self.stepwise(key, request, row, which),
             // The nodes document arguments too, which redis-cli shows while one types; the table answers without nodes.
-            Route::Local(Local::CommandDocs) if self.any_live_node().is_some() => self.any(key, request, row),
+            Route::Local(Local::CommandDocs) => self.command_docs(key, request, row, table),
             Route::Script(which) => self.script(key, request, row, which),
             Route::Local(which)
                 if which.follows() && (self.awaits_replies(key) || self.must_catch_up(key, request, which)) =>

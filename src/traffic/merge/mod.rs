@@ -8,6 +8,7 @@
 //! error, with the node's name. Whether a part failed is a state, never read from its text. Bounded by the request that
 //! made it and by `max_buffered`. Pure.
 
+mod docs;
 pub mod exec;
 mod functions;
 pub mod gather;
@@ -47,6 +48,8 @@ pub enum Kind {
     Subscribers(pubsub::Kind),
     /// One round of a command that has several; its [`steps::Steps`] say what comes of it.
     Round,
+    /// COMMAND DOCS of one node, and of Circlet's own commands.
+    Docs,
     /// INFO of all nodes.
     Info {
         /// With Circlet's own section.
@@ -248,6 +251,7 @@ fn finish_as(aggregate: &Aggregate, kind: Kind, cx: &Context<'_>, out: &mut Vec<
         Kind::All(Gather::Union) => receivers::union(aggregate, cx, out),
         Kind::Published(by) => receivers::published(aggregate, by, out),
         Kind::Subscribers(kind) => receivers::subscribers(aggregate, kind, cx, out),
+        Kind::Docs => docs::finish(aggregate, cx, out),
         Kind::Round => {}
         Kind::Info { .. } => finish_info(aggregate, cx, out),
     }

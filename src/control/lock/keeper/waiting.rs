@@ -32,7 +32,7 @@ use crate::{
         note::{Note, Why},
         outcome::Outcome,
     },
-    traffic::lock::{Form, LockAsk, LockName, Want},
+    traffic::lock::{LockAsk, LockName, Want},
 };
 
 /// The first pause between attempts; each doubles it.
@@ -409,7 +409,7 @@ impl Keeper {
     /// Who asks without waiting while others wait goes not before them.
     pub(super) fn others_wait(&self, ask: &LockAsk, now: Now) -> bool {
         let waited_for = self.queues.get(&ask.lock).is_some_and(|queue| queue.len() > 0);
-        let must_know = matches!(ask.form, Form::SetGet | Form::PttlIfHeld);
+        let must_know = ask.form.names_holder();
         waited_for && (!must_know || self.held.get(&ask.lock, now).is_some())
     }
 

@@ -46,18 +46,10 @@ fn the_prefix_answers_as_redis_would() {
         (taken(), Form::Set, "$-1\r\n"),
         (granted(), Form::SetGet, "$-1\r\n"),
         (taken(), Form::SetGet, "$2\r\nme\r\n"),
-        (granted(), Form::PttlIfHeld, "$-1\r\n"),
-        (taken(), Form::PttlIfHeld, ":1700\r\n"),
-        (Outcome::Taken { value: None, pttl_ms: None }, Form::PttlIfHeld, ":0\r\n"),
-        (Outcome::Released { holds: 0 }, Form::Holds, ":1\r\n"),
-        (Outcome::Released { holds: 1 }, Form::Holds, ":0\r\n"),
-        (Outcome::NotHeld, Form::Holds, "$-1\r\n"),
-        (extended.clone(), Form::Number, ":1\r\n"),
+        (extended, Form::Number, ":1\r\n"),
         (Outcome::Lost(String::new()), Form::Number, ":0\r\n"),
         (Outcome::Released { holds: 0 }, Form::Number, ":1\r\n"),
         (Outcome::NotHeld, Form::Number, ":0\r\n"),
-        (extended, Form::Status, "+OK\r\n"),
-        (Outcome::Lost(String::new()), Form::Status, "$-1\r\n"),
         (read(), Form::Value, "$2\r\nme\r\n"),
         (Outcome::Read(None), Form::Value, "$-1\r\n"),
         (read(), Form::Pttl, ":1500\r\n"),
@@ -77,11 +69,47 @@ fn the_prefix_answers_as_redis_would() {
     }
 }
 
+/// A script that says something else at each outcome.
+fn script() -> Form {
+    let text = |text: &'static str| Word::Text(Bytes::from_static(text.as_bytes()));
+    let (done, again, gone) = (text("+done\r\n"), text("+again\r\n"), text("+gone\r\n"));
+    Form::Script(Box::new(Words { done, again, other: Word::Pttl, gone, value: Bytes::from_static(b"me") }))
+}
+
+#[test]
+fn a_script_says_what_it_would_have_said() {
+    let held_twice = Outcome::Granted { token: Token([0; 16]), fence: 1, validity_ms: 1, waited_ms: 0, holds: 2 };
+    let other = Read { value: Bytes::from_static(b"you"), pttl_ms: 77, holds: 1 };
+    let rows = [
+        (granted(), "+done\r\n"),
+        (held_twice, "+again\r\n"),
+        (taken(), ":1700\r\n"),
+        (Outcome::Taken { value: None, pttl_ms: None }, ":0\r\n"),
+        (Outcome::Extended { fence: 1, validity_ms: 1 }, "+done\r\n"),
+        (Outcome::Lost(String::new()), "+gone\r\n"),
+        (Outcome::Released { holds: 0 }, "+done\r\n"),
+        (Outcome::Released { holds: 1 }, "+again\r\n"),
+        (Outcome::NotHeld, "+gone\r\n"),
+        (read(), "+done\r\n"),
+        (Outcome::Read(Some(other)), ":77\r\n"),
+        (Outcome::Read(None), "+gone\r\n"),
+    ];
+    for (outcome, expected) in rows {
+        assert_eq!(text(&outcome, &script(), false), expected, "{outcome:?}");
+    }
+    let Form::Script(mut words) = script() else { return };
+    words.other = Word::Value;
+    let form = Form::Script(words);
+    assert_eq!(text(&taken(), &form, false), "$2\r\nme\r\n");
+    let unknown = Outcome::Taken { value: None, pttl_ms: None };
+    assert!(text(&unknown, &form, false).starts_with("-NOQUORUM "), "nil would say that nobody has it");
+}
+
 /// Every form that is there.
 fn forms() -> Vec<Form> {
     let value = Bytes::from_static(b"me");
-    let mut forms = vec![Form::Lock, Form::Set, Form::SetGet, Form::Number, Form::Status, Form::PttlIfHeld];
-    forms.extend([Form::Holds, Form::Value, Form::Pttl, Form::Ttl, Form::Is(value.clone()), Form::HeldBy(value)]);
+    let mut forms = vec![Form::Lock, Form::Set, Form::SetGet, Form::Number, script()];
+    forms.extend([Form::Value, Form::Pttl, Form::Ttl, Form::Is(value.clone()), Form::HeldBy(value)]);
     forms
 }
 
@@ -101,7 +129,7 @@ fn too_few_nodes_are_an_error_in_every_form() {
 fn only_a_grant_is_written_as_one() {
     let refused =
         [taken(), Outcome::Taken { value: None, pttl_ms: None }, Outcome::NotHeld, Outcome::Lost(String::new())];
-    for form in [Form::Lock, Form::Set, Form::SetGet, Form::Number, Form::Status, Form::PttlIfHeld] {
+    for form in [Form::Lock, Form::Set, Form::SetGet, Form::Number, script()] {
         for resp3 in [false, true] {
             for outcome in &refused {
                 assert_ne!(text(outcome, &form, resp3), text(&granted(), &form, resp3), "{outcome:?} as {form:?}");

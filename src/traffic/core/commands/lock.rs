@@ -30,7 +30,7 @@ use crate::traffic::{
         Asker, Core,
         request::{Request, Taken},
     },
-    lock::{Form, LockAsk, LockName, MAX_NAME, MAX_VALUE, Proof, Want},
+    lock::{Form, LockAsk, LockName, MAX_NAME, MAX_VALUE, Proof, Want, command::within},
     refusal::Refusal,
     resp::{Proto, encode},
 };
@@ -83,12 +83,12 @@ impl Core {
     }
 
     /// The longest time that a lock may be asked for, ms.
-    pub(in crate::traffic::core) fn max_ttl_ms(&self) -> u64 {
+    pub(super) fn max_ttl_ms(&self) -> u64 {
         u64::try_from(self.settings.locks.max_ttl.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Asks the control plane; the session goes on when it has answered. `then` is what is done at the answer.
-    pub(in crate::traffic::core) fn ask_for_lock(
+    pub(super) fn ask_for_lock(
         &mut self,
         key: ClientKey,
         name: &[u8],
@@ -211,25 +211,13 @@ fn wait(text: &[u8]) -> Result<u64, String> {
 }
 
 /// A time to live in ms; `command` is in lower case, as Redis prints it.
-pub(in crate::traffic::core) fn ttl(text: &[u8], command: &str, max_ttl_ms: u64) -> Result<u64, String> {
+fn ttl(text: &[u8], command: &str, max_ttl_ms: u64) -> Result<u64, String> {
     let ttl_ms = integer(text).ok_or_else(|| NOT_AN_INTEGER.to_owned())?;
     within(ttl_ms, command, max_ttl_ms)
 }
 
-/// A time to live that was read, if a lock may have it.
-pub(in crate::traffic::core) fn within(ttl_ms: i64, command: &str, max_ttl_ms: u64) -> Result<u64, String> {
-    match u64::try_from(ttl_ms) {
-        Ok(0) | Err(_) => Err(format!("ERR invalid expire time in '{command}' command")),
-        Ok(ttl_ms) if ttl_ms > max_ttl_ms => Err(format!(
-            "ERR a ttl of {ttl_ms} ms is more than lock.max_ttl allows ({max_ttl_ms} ms); take less and extend the lock while \
-             you need it, or raise lock.max_ttl in Circlet's configuration"
-        )),
-        Ok(ttl_ms) => Ok(ttl_ms),
-    }
-}
-
 /// Whether a lock may be called so.
-pub(in crate::traffic::core) fn is_name(name: &[u8]) -> Result<(), String> {
+fn is_name(name: &[u8]) -> Result<(), String> {
     match name.len() {
         0 => Err("ERR a lock needs a name that is not empty".to_owned()),
         1..=MAX_NAME => Ok(()),
@@ -238,7 +226,7 @@ pub(in crate::traffic::core) fn is_name(name: &[u8]) -> Result<(), String> {
 }
 
 /// An owner's text, or a value, if it is not too long.
-pub(in crate::traffic::core) fn is_value(value: &[u8]) -> Result<&[u8], String> {
+pub(super) fn is_value(value: &[u8]) -> Result<&[u8], String> {
     match value.len() {
         0..=MAX_VALUE => Ok(value),
         len => Err(format!("ERR the value of a lock may have {MAX_VALUE} bytes, and this one has {len}")),
@@ -248,9 +236,4 @@ pub(in crate::traffic::core) fn is_value(value: &[u8]) -> Result<&[u8], String> 
 fn token(text: &[u8]) -> Result<Proof, String> {
     let is_token = text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit);
     is_token.then(|| Proof::Token(Bytes::copy_from_slice(text))).ok_or_else(|| NO_TOKEN.to_owned())
-}
-
-impl Core {
-    /// What follows an answer about a lock.
-    fn after_lock(&mut self, _key: ClientKey, _done: &LockWait, _text: &[u8]) {}
 }

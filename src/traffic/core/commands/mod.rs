@@ -19,6 +19,7 @@ mod info;
 mod latency;
 mod lock;
 mod moved;
+mod prefix;
 mod publish;
 mod scan;
 mod script;
@@ -37,11 +38,13 @@ use crate::traffic::{
     client::ClientKey,
     command::{Gather, Local, Row, Session, Stepwise, Table, describe},
     counters::Closed,
+    merge,
     resp::{Proto, encode},
 };
 
 pub(super) use blocking::Word;
 pub use filter::Filter;
+pub(super) use prefix::Programs;
 
 /// Redis's text for a number that is none.
 const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
@@ -125,6 +128,22 @@ impl Core {
             | Local::LatencyHistory
             | Local::LatencyLatest
             | Local::LatencyReset => self.local_latency(key, request, which),
+        }
+    }
+
+    /// `COMMAND DOCS`: of a node, which knows more of its commands; of the table, what is asked of our own, or if no node can
+    /// be asked.
+    pub(super) fn command_docs(&mut self, key: ClientKey, request: Request<'_>, row: &Row, table: &Table) -> Taken {
+        let names: Vec<&[u8]> = (2..request.args.len()).map(|index| request.arg(index)).collect();
+        match self.any_live_node() {
+            Some(node) if names.is_empty() => {
+                self.send_to(key, merge::Kind::Docs, true, node, |out| out.extend_from_slice(request.bytes))
+            }
+            Some(_) if !describe::names_own(table, &names) => self.any(key, request, row),
+            _ => {
+                self.local(key, request, row, Local::CommandDocs, table);
+                Taken::Yes
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use crate::traffic::{
     lock::{Form, LockAsk, LockName, Proof, Want},
 };
 
+mod prefix;
+
 /// A control plane that only listens.
 #[derive(Debug, Default)]
 struct Desk(Mutex<Vec<Ask>>);
