@@ -43,7 +43,8 @@ impl Keeper {
         let node = seat.member.name.clone();
         if let Some(why) = unfit(&facts) {
             if !matches!(&before, Standing::Unfit(known) if *known == why) {
-                seat.known.quarantine = Some((full_ms(now + quarantine), format!("after {why}")));
+                let before = seat.known.quarantine.as_ref().map_or(0, |(before, _)| *before);
+                seat.known.quarantine = Some((full_ms(now + quarantine).max(before), format!("after {why}")));
                 seat.known.marked = false;
                 seat.known.evicted = facts.evicted;
                 seat.known.run_id.clone_from(&facts.run_id);
@@ -108,6 +109,8 @@ impl Keeper {
 
     fn exclude(&mut self, voter: Voter, until: Now, why: String, now: Now) {
         let Some(seat) = self.seats.get_mut(usize::from(voter.0)) else { return };
+        // Never shorter than before: it may have begun when locks could be held for longer.
+        let until = seat.known.quarantine.as_ref().map_or(until, |(before, _)| until.max(Now::from_millis(*before)));
         seat.known.quarantine = Some((full_ms(until), why.clone()));
         seat.marking = false;
         seat.clock.forget();
