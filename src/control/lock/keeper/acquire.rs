@@ -40,7 +40,7 @@ use crate::{
 const MOST_REPEATS: u32 = 16;
 
 /// Fences from here on are not exact in the scripts of the nodes.
-const LAST_FENCE: u64 = 1 << 53;
+pub(super) const LAST_FENCE: u64 = 1 << 53;
 
 /// An attempt.
 #[derive(Debug)]
@@ -169,7 +169,9 @@ impl Keeper {
         let last = self.fences.get(slot).copied().unwrap_or(0);
         let fence = (attempt.seen + 1).max(floor).max(last + 1);
         if fence >= LAST_FENCE {
-            let text = "the fence tokens of this ring are used up".to_owned();
+            let text = "the fence tokens of this ring are used up: numbers near 2^53 stand in the key circlet:fences of its nodes, which \
+                        nobody but Circlet should write"
+                .to_owned();
             return self.not_granted(id, work, Failure::Late(text), now);
         }
         if let Some(last) = self.fences.get_mut(slot) {

@@ -54,7 +54,7 @@ impl Keeper {
             return;
         }
         if self.others_wait(&ask, now) {
-            let (why, outcome) = outcome_of(self.taken_here(&ask.lock, now));
+            let (why, outcome) = outcome_of(self.why_they_wait(&ask.lock, now));
             self.refuse(ask, why, outcome);
             return;
         }

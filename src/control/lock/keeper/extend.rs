@@ -15,7 +15,7 @@
 use bytes::Bytes;
 
 use super::{
-    Mine, Now, Output, Script, Token,
+    Held as Key, Mine, Now, Output, Script, Token,
     machine::Keeper,
     validity::{drift, full_ms, left_ms, until, whole_ms, worth},
     work::{Deed, Next, Work},
@@ -53,6 +53,8 @@ pub(super) struct Extension {
     until: Now,
     /// A shorter one was sent later: not longer than that.
     limit: Option<Now>,
+    /// It is not held here, as far as this process knows: nobody is told how long it is held.
+    blind: bool,
 }
 
 impl Keeper {
@@ -65,7 +67,7 @@ impl Keeper {
                 && let Some(token) = Token::from_hex(text)
             {
                 let lock = ask.lock.clone();
-                self.extend_as(&lock, Some(ask), (token, ttl_ms), (Reason::Asked, None), now);
+                self.extend_as(&lock, Some(ask), (token, ttl_ms), (Reason::Asked, None, true), now);
                 return;
             }
             let text = format!(
@@ -104,7 +106,14 @@ impl Keeper {
             Reason::Less => Some(held.holds.saturating_sub(1)),
         };
         let token = held.token;
-        self.extend_as(lock, ask, (token, ttl_ms), (reason, holds), now);
+        self.extend_as(lock, ask, (token, ttl_ms), (reason, holds, false), now);
+    }
+
+    /// One hold less of a lock that was taken before a restart: its key goes on, with the time that it has.
+    pub(super) fn hold_less(&mut self, ask: LockAsk, key: &Key, now: Now) {
+        let lock = ask.lock.clone();
+        let holds = Some(key.holds.saturating_sub(1));
+        self.extend_as(&lock, Some(ask), (key.token, key.pttl_ms.max(1)), (Reason::Less, holds, true), now);
     }
 
     fn extend_as(
@@ -112,10 +121,10 @@ impl Keeper {
         lock: &LockName,
         ask: Option<LockAsk>,
         (token, ttl_ms): (Token, u64),
-        (reason, holds): (Reason, Option<u32>),
+        (reason, holds, blind): (Reason, Option<u32>, bool),
         now: Now,
     ) {
-        let extension = Extension { token, ttl_ms, reason, holds, until: Now::ZERO, limit: None };
+        let extension = Extension { token, ttl_ms, reason, holds, until: Now::ZERO, limit: None, blind };
         let electorate = self.electorate(lock);
         let id = self.number();
         self.begin(id, Work::new(lock.clone(), ask, now, electorate, Deed::Extend(extension)), now);
@@ -124,14 +133,14 @@ impl Keeper {
     /// The round.
     pub(super) fn start_extend(&mut self, id: u64, mut work: Box<Work>, now: Now) -> Next {
         let lock = work.lock.clone();
-        let in_time = self.rules.safety.extend_in_time;
         let Deed::Extend(extension) = &mut work.deed else { return Next::Done };
         extension.until = until(now, extension.ttl_ms);
         let (token, ttl_ms, holds, new_until) = (extension.token, extension.ttl_ms, extension.holds, extension.until);
+        let blind = extension.blind;
         let held = self.held.get_mut(&lock).filter(|held| held.token == token);
         let Some((value, fence, earlier, before)) = held
             .map(|held| (held.value.clone(), held.fence, held.extending.clone(), held.until))
-            .or_else(|| (!in_time).then(|| (Bytes::new(), 0, Vec::new(), Now::ZERO)))
+            .or_else(|| blind.then(|| (Bytes::new(), 0, Vec::new(), Now::ZERO)))
         else {
             return self.not_extended(id, work, true, now);
         };
@@ -161,7 +170,7 @@ impl Keeper {
             run_id,
             proof: Mine::Token(token),
             ttl_ms,
-            or_take: (newcomers & 1 << place != 0).then(|| (value.clone(), fence)),
+            or_take: (!blind && newcomers & 1 << place != 0).then(|| (value.clone(), fence)),
             holds,
         });
         self.decide_extend(id, work, now)
@@ -172,7 +181,7 @@ impl Keeper {
         let Deed::Extend(extension) = &work.deed else { return Next::Done };
         let lock = work.lock.clone();
         let held = self.held.get(&lock, now).filter(|held| held.token == extension.token).is_some();
-        if !held && self.rules.safety.extend_in_time {
+        if !held && !extension.blind {
             return self.not_extended(id, work, true, now);
         }
         if work.electorate.majority(work.votes.yes) {
@@ -194,10 +203,14 @@ impl Keeper {
         let Deed::Extend(extension) = work.deed else { return };
         let lock = &work.lock;
         let Some(held) = self.held.get_mut(lock) else {
-            // Only with a planted fault.
-            if let Some(ask) = work.ask {
-                self.answer(ask, Outcome::Extended { fence: 0, validity_ms: left_ms(until, now) });
-            }
+            let Some(ask) = work.ask else { return };
+            self.sessions.works_no_more(ask.session, id);
+            let outcome = match extension.reason {
+                Reason::Less => Outcome::Released { holds: extension.holds.unwrap_or(0) },
+                // Only with a planted fault.
+                _ => Outcome::Extended { fence: 0, validity_ms: left_ms(until, now) },
+            };
+            self.answer(ask, outcome);
             return;
         };
         held.extending.retain(|known| *known != id);
@@ -207,7 +220,11 @@ impl Keeper {
         if until > before {
             self.held.set_until(lock, until);
         }
-        let told = work.electorate.and_tell(self.held.get_mut(lock).map_or(&[][..], |held| &held.electorate.voters));
+        // While both sets count its keys may lie on both; afterwards only on those that count.
+        let told = match (work.electorate.new, self.held.get_mut(lock)) {
+            (Some(_), Some(held)) => work.electorate.and_tell(&held.electorate.voters),
+            _ => work.electorate,
+        };
         self.held.set_electorate(lock, told);
         self.renew_after(lock, std::time::Duration::from_millis(extension.ttl_ms / 3), now);
         self.out.push_back(Output::Note(Note::Extended));

@@ -17,7 +17,7 @@ use crate::{
     control::lock::outcome::{Holder, Info, Listed, NodeInfo, Outcome, Read},
     traffic::{
         command::glob,
-        lock::{LockAsk, LockName},
+        lock::{LockAsk, LockName, Proof, Want},
     },
 };
 
@@ -29,6 +29,8 @@ const MOST_LISTED: usize = 10_000;
 pub(super) enum Look {
     Read,
     Info,
+    /// How often it is held, before one hold of it is given back.
+    Holds,
 }
 
 impl Keeper {
@@ -55,6 +57,16 @@ impl Keeper {
         let outcome = match look {
             Look::Info if work.votes.waiting != 0 => return Next::On(work),
             Look::Info => Outcome::Info(Box::new(self.info(&work, now))),
+            Look::Holds if found.is_none() && could_be_found(&work) => return Next::On(work),
+            Look::Holds => {
+                let key = found.map(|(key, _)| key.clone());
+                self.stop_timer(&mut work);
+                if let Some(ask) = work.ask.take() {
+                    self.sessions.works_no_more(ask.session, id);
+                    self.give_back(ask, key.as_ref(), now);
+                }
+                return Next::Done;
+            }
             Look::Read => match found {
                 Some((key, pttl_ms)) => {
                     Outcome::Read(Some(Read { value: key.value.clone(), pttl_ms, holds: key.holds }))
@@ -70,6 +82,19 @@ impl Keeper {
             self.answer(ask, outcome);
         }
         Next::Done
+    }
+
+    /// One hold of a lock that this process does not know.
+    fn give_back(&mut self, ask: LockAsk, key: Option<&Key>, now: Now) {
+        let Want::Release { proof: Some(proof), .. } = ask.want.clone() else { return };
+        let own = |key: &&Key| match &proof {
+            Proof::Token(text) => Token::from_hex(text) == Some(key.token),
+            Proof::Value(value) => *value == key.value,
+        };
+        match key.filter(own).filter(|key| key.holds > 1) {
+            Some(key) => self.hold_less(ask, key, now),
+            None => self.release_unknown(ask, Some(&proof), now),
+        }
     }
 
     /// All that is known of a lock.

@@ -153,7 +153,7 @@ impl Keeper {
             self.on_due(due, now);
         }
         self.write();
-        if cfg!(debug_assertions) && self.numbers.is_multiple_of(16) {
+        if cfg!(debug_assertions) && self.numbers.is_multiple_of(256) {
             self.check();
         }
     }

@@ -75,6 +75,8 @@ impl Keeper {
             seat.fenced = true;
             self.records.dirty = true;
         }
+        // CONFIG RESETSTAT: what is evicted from now on is counted from here.
+        seat.known.evicted = seat.known.evicted.min(facts.evicted);
         match (&seat.standing, seat.known.quarantine.clone()) {
             (Standing::Admitted, _) => {}
             (_, None) => seat.standing = Standing::Admitted,

@@ -4,6 +4,7 @@
 //!  held here ──► not held from this moment ──► Release to all ──► the next Take right behind it
 //!  not known here (a restart, another Circlet) ──► by token or value: deleted at a majority ──► released
 //!  DEL, --force ──► whoever's
+//!  one hold of several (Redisson) ──► one less; not known here: as many as the nodes say, less one
 //! ```
 //! Nodes that do not count are told too: deleting what is one's own is right anywhere. Pure.
 
@@ -11,6 +12,7 @@ use super::{
     Mine, Now, Output, Script, Token,
     extend::Reason,
     held::Held,
+    look::Look,
     machine::Keeper,
     seat::Debt,
     validity::drift,
@@ -38,7 +40,12 @@ impl Keeper {
         let lock = ask.lock.clone();
         let held = self.held.get(&lock, now).filter(|held| proof.is_none_or(|proof| held.is_of(proof)));
         let Some(held) = held else {
-            self.release_unknown(ask, proof, now);
+            if once && proof.is_some() {
+                // How often it is held, the nodes know.
+                self.on_look(ask, Look::Holds, now);
+            } else {
+                self.release_unknown(ask, proof, now);
+            }
             return;
         };
         if once && held.holds > 1 {
@@ -71,7 +78,7 @@ impl Keeper {
         }
     }
 
-    fn release_unknown(&mut self, ask: LockAsk, proof: Option<&Proof>, now: Now) {
+    pub(super) fn release_unknown(&mut self, ask: LockAsk, proof: Option<&Proof>, now: Now) {
         let proof = match proof {
             None => None,
             Some(Proof::Value(value)) => Some(Mine::Value(value.clone())),

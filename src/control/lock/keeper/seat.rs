@@ -156,6 +156,9 @@ impl Seat {
 
     /// Keeps a release for the next line.
     pub(super) fn owe(&mut self, debt: Debt) {
+        if !self.kept {
+            return;
+        }
         if self.debts.len() >= MOST_DEBTS {
             self.debts.pop_front();
         }

@@ -413,6 +413,13 @@ impl Keeper {
         waited_for && (!must_know || self.held.get(&ask.lock, now).is_some())
     }
 
+    /// What whoever must not go before those that wait is told: of too few nodes, if that is why they wait.
+    pub(super) fn why_they_wait(&self, lock: &LockName, now: Now) -> Failure {
+        let last = self.queues.get(lock).and_then(|queue| queue.last.clone());
+        let trouble = last.filter(|last| !matches!(last, Failure::Taken { .. }));
+        trouble.filter(|_| self.held.get(lock, now).is_none()).unwrap_or_else(|| self.taken_here(lock, now))
+    }
+
     /// For how many clients a lock is waited for.
     pub(super) fn waiters_of(&self, lock: &LockName) -> u64 {
         self.queues.get(lock).map_or(0, |queue| queue.len() as u64)

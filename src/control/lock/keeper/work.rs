@@ -188,7 +188,11 @@ impl Keeper {
         }
     }
 
-    fn start(&mut self, id: u64, work: Box<Work>, now: Now) {
+    fn start(&mut self, id: u64, mut work: Box<Work>, now: Now) {
+        // The nodes may have changed while it waited for them: what begins now begins under the view of now (model F6).
+        if !matches!(work.deed, Deed::Release(_)) {
+            work.electorate = self.electorate(&work.lock);
+        }
         let next = match work.deed {
             Deed::Acquire(_) => self.start_acquire(id, work, now),
             Deed::Extend(_) => self.start_extend(id, work, now),
@@ -247,7 +251,7 @@ impl Keeper {
     /// Another Circlet has raised its epoch: what comes behind it must be larger, also when the nodes have forgotten it.
     fn learn_epoch(&mut self, fence: u64) {
         let epoch = fence >> 32;
-        if epoch > self.epoch {
+        if epoch > self.epoch && fence < super::acquire::LAST_FENCE {
             self.epoch = epoch;
             self.dirty();
         }

@@ -541,6 +541,32 @@ fn redisson_counts_its_holds() {
     assert_eq!(holds(world.did(0, 0, once())), 1);
     assert_eq!(holds(world.did(0, 0, once())), 0);
     assert_eq!(world.did(0, 0, once()), Outcome::NotHeld);
+    // After a restart the nodes know.
+    assert_eq!(holds(world.did(0, 0, again())), 1);
+    assert_eq!(holds(world.did(0, 0, again())), 2);
+    world.die(0);
+    world.settle();
+    assert_eq!(holds(world.did(0, 0, once())), 1);
+    assert_eq!(holds(world.did(0, 0, once())), 0);
+    assert_eq!(world.did(0, 0, once()), Outcome::NotHeld);
+}
+
+/// F6: what has waited for its nodes begins under the view of its beginning.
+#[test]
+fn f6_nobody_begins_under_the_old_view_once_the_window_is_open() {
+    let mut world = World::new(Scene { spare: 2, ..scene() }, 1);
+    world.want(0, &[0, 1, 2]);
+    world.save(0, false);
+    let session = world.ask(0, 0, name(0), acquire(500, 0, "early"));
+    assert_eq!(world.proxies[0].keeper.preparing.len(), 1, "no node is met yet");
+    world.want(0, &[0, 3, 4]);
+    world.save(0, false);
+    world.save(0, false);
+    let joint = |world: &World| world.proxies[0].keeper.view.as_ref().is_some_and(|view| view.new.is_some());
+    assert!(joint(&world));
+    world.now += Duration::from_millis(60);
+    world.feed(0, Input::Wake);
+    assert!(words(world.last(session).unwrap()).contains("nodes change, and 0 of the 3 before and 0 of the 3 after"));
 }
 
 #[test]
