@@ -103,6 +103,8 @@ class Bench:
         if not answer.startswith("{"):
             raise Failed(f"{way} gave no figures: {last_lines(self.lab.logs / f'{self.circlet.name}.log')}")
         told = json.loads(answer)
+        if told.get("refused"):
+            print(f"\n{way}: {told['refused']} locks were refused or lost", flush=True)
         spent = [(b - a) / 1e3 / told["pairs"] for a, b in zip(before, after, strict=True)]
         client_us = told["cpu"] * 1e6 / told["pairs"]
         return Cost(
