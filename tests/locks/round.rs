@@ -35,9 +35,6 @@ pub struct Outcome {
     pub log: String,
 }
 
-/// Whether one client speaks as libraries do, on the prefix.
-const LIBRARIES: bool = false;
-
 /// Replies between two strikes.
 const CALM: u64 = 60;
 
@@ -75,7 +72,7 @@ impl Round<'_> {
                 let address = scene.fronts[usize::from(number) % scene.fronts.len()].address();
                 scope.spawn(move || match number {
                     // One of them speaks as libraries do.
-                    3 if LIBRARIES => Person::new(number, play, Library::of(&address), seed).run(),
+                    3 if self.setup.inside.is_none() => Person::new(number, play, Library::of(&address), seed).run(),
                     _ => Person::new(number, play, Commands::of(&address), seed).run(),
                 });
             }

@@ -16,7 +16,7 @@ use crate::support::wait::until_true;
 
 const LOCK: &str = "orders";
 /// Longer than a scene takes, before it is over.
-const TTL: u64 = 3_000;
+const TTL: u64 = 2_000;
 
 const SETUP: Setup = Setup {
     nodes: 3,
@@ -143,7 +143,7 @@ fn nothing_is_granted_before_its_fence_is_kept() {
 #[test]
 fn validity_is_what_is_left_behind_both_rounds() {
     shows(without(|rules| rules.late_validity = false), |rules| {
-        let stage = Stage::new(rules, Setup { circlets: 2, relays: true, timeout: "2500ms", ..SETUP });
+        let stage = Stage::new(rules, Setup { circlets: 2, relays: true, timeout: "1900ms", ..SETUP });
         let relays = || stage.scene.members.iter().map(|member| &member.relays[0]);
         relays().for_each(|relay| relay.hold());
         thread::scope(|scope| {
