@@ -24,6 +24,10 @@ pub const MAX_NAME: usize = 1 << 10;
 /// Bytes that an owner's text, or a value, may have.
 pub const MAX_VALUE: usize = 4 << 10;
 
+/// What the channels begin with on which nodes tell Circlets that locks were released. They are nobody else's business: who
+/// listens to a pattern hears nothing of them, and PUBSUB CHANNELS leaves them out.
+pub const FREED: &[u8] = b"circlet:free:";
+
 /// A lock: locks of different dbs are different ones, as keys are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockName {

@@ -123,6 +123,45 @@ fn the_locks_of_sessions_are_free_when_circlet_ends() {
 }
 
 #[test]
+fn a_lock_is_taken_though_the_nodes_have_forgotten_the_scripts() {
+    let scene = Scene::over(Redis::several(3));
+    scene.take("a");
+    let mut client = scene.client();
+    for round in 0..3 {
+        scene.nodes.iter().for_each(|node| node.client().expect("SCRIPT FLUSH", "+OK\r\n"));
+        let granted = client.value(&format!("LOCK.ACQUIRE b{round} 1000"));
+        let token = granted.list()[0].text();
+        scene.nodes.iter().for_each(|node| node.client().expect("SCRIPT FLUSH", "+OK\r\n"));
+        assert_eq!(client.ask(&format!("LOCK.RELEASE b{round} {token}")), ":1\r\n");
+        let gone = |node: &Redis| node.client().ask(&format!("EXISTS circlet:lock:b{round}")) == ":0\r\n";
+        until_true("it to be free on all nodes", || scene.nodes.iter().all(gone));
+    }
+}
+
+#[test]
+fn who_waits_has_the_lock_as_soon_as_it_is_released_elsewhere_and_nobody_else_hears_of_it() {
+    let scene = Scene::with(Redis::several(3), |plan| plan.argument("--lock-bootstrap"));
+    // Another Circlet over the same nodes.
+    let addresses: Vec<String> = scene.nodes.iter().map(Redis::address).collect();
+    let other = Scene::behind(Vec::new(), &addresses, |plan| plan.argument("--lock-bootstrap"));
+    let mut listener = scene.client();
+    listener.ask("PSUBSCRIBE *");
+    let mut holder = other.client();
+    let held = holder.value("LOCK.ACQUIRE a 60000");
+    let mut waiter = scene.client();
+    waiter.send(b"LOCK.ACQUIRE a 60000 WAIT 30000\r\n");
+    let ears =
+        || scene.nodes.iter().all(|node| node.client().ask("PUBSUB CHANNELS circlet:*").contains("circlet:free:0:a"));
+    until_true("the nodes to be listened to", ears);
+    assert_eq!(scene.client().ask("PUBSUB CHANNELS"), "*0\r\n");
+    assert_eq!(holder.ask(&format!("LOCK.RELEASE a {}", held.list()[0].text())), ":1\r\n");
+    // Long before the ttl, which is a minute.
+    assert!(waiter.frame().starts_with(b"*4\r\n"));
+    scene.client().ask("PUBLISH news hello");
+    assert!(String::from_utf8_lossy(&listener.frame()).contains("hello"), "nothing else came before");
+}
+
+#[test]
 fn without_locks_nothing_is_written_and_a_flush_costs_nothing() {
     let scene = Scene::over(Redis::several(3));
     let mut client = scene.client();

@@ -28,6 +28,13 @@ pub(super) fn risks(config: &Config, ring: &Ring, machine: &Machine) -> Vec<Stri
     doors(config, &mut risks);
     nodes(config, &mut risks);
     spread(config, ring, &mut risks);
+    if config.lock.bootstrap && config.lock.nodes > 0 {
+        risks.push(
+            "lock.bootstrap is true: should the state directory ever be lost, nodes that have forgotten locks count at once; set it to \
+             false, and start with --lock-bootstrap when the nodes are new"
+                .to_owned(),
+        );
+    }
     risks.extend(machine.open_files.clone());
     let allowed = config.traffic.max_buffered as u64;
     if let Some(memory) = machine.memory.filter(|memory| *memory < allowed) {
@@ -208,6 +215,7 @@ mod tests {
     fn each_risk_is_told_with_its_value_and_cure() {
         for (nodes, set, expected) in [
             (&["a=127.0.0.1:1"][..], &[][..], "there is one node, a: when it is down, everything is"),
+            (&TWO, &["lock.bootstrap=true"], "lock.bootstrap is true: should the state directory ever be lost"),
             (&TWO, &["listen=0.0.0.0:6380"], "listen is 0.0.0.0:6380, and there is no password"),
             (&TWO, &["listen=[::]:6380"], "listen is [::]:6380, and there is no password"),
             (&TWO, &["listen=unix:/run/c", "socket_mode=666"], "socket_mode is 666, and there is no password"),

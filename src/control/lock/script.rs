@@ -23,14 +23,15 @@ use redis_protocol::resp2::types::BytesFrame;
 use super::keeper::{Held, Mine, Said, Script, Token, slot};
 use crate::{
     control::lua::Lua,
-    traffic::{lock::LockName, resp::encode},
+    traffic::{
+        lock::{FREED, LockName},
+        resp::encode,
+    },
 };
 
 /// The marker of an admitted node.
 pub(super) const ADMIT: &str = "circlet:admit";
 const FENCES: &str = "circlet:fences";
-/// In front of the channels on which releases are told.
-const FREE: &str = "circlet:free:";
 
 /// Longest time that a key is said to have still, ms: of one that somebody made last for ever.
 const FOR_EVER_MS: u64 = u32::MAX as u64;
@@ -131,9 +132,7 @@ fn key(lock: &LockName) -> Vec<u8> {
 
 /// The channel on which a lock's releases are told.
 pub(super) fn channel(lock: &LockName) -> Vec<u8> {
-    let mut channel = format!("{FREE}{}:", lock.db).into_bytes();
-    channel.extend_from_slice(&lock.name);
-    channel
+    [FREED, itoa::Buffer::new().format(lock.db).as_bytes(), b":", &lock.name].concat()
 }
 
 /// The script that asks for this; `None`: a plain command.

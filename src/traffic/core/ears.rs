@@ -402,6 +402,7 @@ impl Core {
                 self.deliver_message(kind, name, frame);
                 return Ok(());
             }
+            Word::Freed => return Ok(()),
             word => word,
         };
         let order = self.ear(node).and_then(|ear| ear.asked.pop_front()).ok_or(Nonsense::Unasked)?;

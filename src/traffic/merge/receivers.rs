@@ -11,6 +11,7 @@ use super::{
     gather::{bulk, error_of, first_error, integer, replied},
 };
 use crate::traffic::{
+    lock::FREED,
     pubsub::Kind,
     resp::{encode, reply::Elements},
 };
@@ -57,7 +58,8 @@ pub(super) fn union(aggregate: &Aggregate, cx: &Context<'_>, out: &mut Vec<u8>) 
     }
     let mut seen = HashSet::new();
     let elements = replied(aggregate).filter_map(Elements::of).flatten();
-    let once: Vec<&[u8]> = elements.filter(|element| seen.insert(*element)).collect();
+    let shown = elements.filter(|element| !bulk(element).is_some_and(|channel| channel.starts_with(FREED)));
+    let once: Vec<&[u8]> = shown.filter(|element| seen.insert(*element)).collect();
     encode::array_header(out, once.len());
     once.iter().for_each(|element| out.extend_from_slice(element));
 }

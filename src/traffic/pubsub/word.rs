@@ -10,7 +10,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use super::Kind;
-use crate::traffic::resp::reply::Elements;
+use crate::traffic::{lock::FREED, resp::reply::Elements};
 
 /// One frame of an ear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Word<'a> {
     Left(Kind, &'a [u8]),
     /// The answer to a PING.
     Pong,
+    /// A lock was released; heard by way of a client's pattern, and not for clients.
+    Freed,
     /// The command is refused.
     Error,
     /// Nothing that belongs on an ear.
@@ -43,6 +45,11 @@ impl<'a> Word<'a> {
         let name = elements.next().and_then(bulk);
         match (first, name) {
             (Some(b"message"), Some(name)) => Self::Message(Kind::Channel, name),
+            (Some(b"pmessage"), Some(_))
+                if elements.next().and_then(bulk).is_some_and(|channel| channel.starts_with(FREED)) =>
+            {
+                Self::Freed
+            }
             (Some(b"pmessage"), Some(name)) => Self::Message(Kind::Pattern, name),
             (Some(b"smessage"), Some(name)) => Self::Message(Kind::Shard, name),
             (Some(b"pong"), _) => Self::Pong,
@@ -79,6 +86,7 @@ mod tests {
         for (frame, word) in [
             ("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n", Word::Message(Kind::Channel, b"a")),
             ("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2000\r\ncut", Word::Message(Kind::Channel, b"a")),
+            ("*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$16\r\ncirclet:free:0:a\r\n$0\r\n\r\n", Word::Freed),
             ("*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$2\r\nhi\r\n", Word::Message(Kind::Pattern, b"a*")),
             ("*3\r\n$8\r\nsmessage\r\n$0\r\n\r\n$2\r\nhi\r\n", Word::Message(Kind::Shard, b"")),
             ("*3\r\n$9\r\nsubscribe\r\n$2\r\n\r\n\r\n:1\r\n", Word::Listens(Kind::Channel, b"\r\n")),
