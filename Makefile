@@ -32,7 +32,7 @@ test: ## installs what the tests need, then checks and tests everything; continu
 
 soak: ## round after round of clients, faults and moves, until one sees what cannot be, or MINUTES=30 are over; SEED=n repeats
 	@.ci/need cargo cc redis-server
-	MINUTES=$(MINUTES) cargo test --locked --test all -- --ignored --exact moves::soak --nocapture
+	MINUTES=$(MINUTES) cargo test --locked --test all -- --ignored --exact moves::soak moves::cached::soak --nocapture
 
 verify: ## only reads: formatting, lints, documentation, each bench once
 	cargo fmt --check

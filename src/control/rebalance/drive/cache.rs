@@ -95,6 +95,9 @@ impl Driver {
                 self.owe(heading.nodes(), &[at]).await;
                 continue;
             }
+            if !self.tools.safety.purge {
+                continue;
+            }
             match self.purge_while_up(heading.nodes(), at, &doomed, Haste::Paced).await {
                 Ok(()) => {}
                 Err(Unpaid::Hurried) => self.owe(heading.nodes(), &[at]).await,
@@ -178,7 +181,8 @@ impl Driver {
         let after = change.cast().present();
         let debtors: Vec<Member> = {
             let kept = self.kept();
-            let returns = |member: &&Member| kept.state.cast().is_out(member) && kept.state.members.contains(member);
+            let same = |member: &Member, other: &Member| other.name == member.name && other.address == member.address;
+            let returns = |member: &&Member| kept.state.cast().out().iter().any(|other| same(member, other));
             let owes = |member: &&Member| kept.state.purges.iter().any(|debt| debt.node.address == member.address);
             after.iter().filter(|member| owes(member) || returns(member)).cloned().collect()
         };
