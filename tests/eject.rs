@@ -313,3 +313,32 @@ fn listeners_and_tracking_clients_go_on_at_the_stand_ins() {
     let heard = String::from_utf8(listener.frame()).unwrap();
     assert!(heard.contains("again"), "{heard}");
 }
+
+#[test]
+fn a_change_that_begins_before_the_verdict_leaves_nothing_old_behind() {
+    let mut scene = scene(3, 5);
+    scene.write("first");
+    // It owes what the new node gets of its keys, and then all that it has.
+    scene.servers[1].kill();
+    scene.add(3);
+    scene.has_out("n1");
+    scene.serves();
+    scene.read(&[None, Some("first")]);
+    scene.write("second");
+    // Its stand-ins have much to delete when it falls again; one of them leaves meanwhile.
+    scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
+    scene.servers[1].start_again();
+    until_true("it to be back", || scene.status("out").is_empty());
+    scene.serves();
+    scene.write("third");
+    scene.servers[1].pause();
+    scene.change("CIRCLET NODE REMOVE n3");
+    until_true("it to be left out again", || scene.status("out") == "n1");
+    scene.serves();
+    scene.read(&[None, Some("third")]);
+    scene.write("fourth");
+    scene.servers[1].resume();
+    scene.client().expect("CIRCLET REBALANCE RATE 0", "+OK\r\n");
+    scene.is_back();
+    scene.read(&[None, Some("fourth")]);
+}

@@ -218,13 +218,18 @@ impl Driver {
         let Some(seat) = nodes.iter().position(|node| (node.member || node.out) && is_at(debtor, node)) else {
             return Ok(());
         };
-        let returns = self.kept().state.cast().is_out(debtor);
+        let (returns, falls) = {
+            let state = &self.kept().state;
+            let falls = |change: &Change| change.out.iter().any(|name| !state.out.contains(name));
+            (state.cast().is_out(debtor), state.change.as_ref().is_some_and(falls))
+        };
         if returns && !self.tools.safety.cleanse {
             return Ok(());
         }
         self.doing(Doing::Purging);
         let doomed: Doomed = Arc::new(move |node, key: &[u8]| topology.owner(key) != node);
-        let haste = if returns { Haste::Full } else { Haste::Paced };
+        // While somebody is down whose keys wait for it, they are answered -NODEDOWN.
+        let haste = if returns || falls { Haste::Full } else { Haste::Paced };
         self.purge_while_up(&nodes, NodeId(seat as u16), &doomed, haste).await
     }
 
