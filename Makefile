@@ -33,7 +33,7 @@ test: ## installs what the tests need, then checks and tests everything; continu
 soak: ## round after round of clients, faults, moves and locks, until one sees what cannot be, or MINUTES=30 are over; SEED=n repeats
 	@.ci/need cargo cc redis-server
 	@# Each has half of the time.
-	MINUTES=$$(( ($(MINUTES) + 1) / 2 )) cargo test --locked --test all -- --ignored --exact moves::soak --nocapture
+	MINUTES=$$(( ($(MINUTES) + 1) / 2 )) cargo test --locked --test all -- --ignored --exact moves::soak moves::cached::soak --nocapture
 	MINUTES=$$(( ($(MINUTES) + 1) / 2 )) cargo test --locked --test all -- --ignored --exact locks::soak --nocapture
 
 verify: ## only reads: formatting, lints, documentation, each bench once

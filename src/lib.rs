@@ -18,6 +18,7 @@
 //! # Lexicon
 //! * **client**: a program that speaks to Circlet; **session**: its connection, as a worker sees it.
 //! * **node**: a backend Redis, with a name, an address and a weight.
+//! * **out**: a node of a cache that is left out for now, since it is down; the others have its keys.
 //! * **worker**: a thread of the data plane; it owns its sessions and pipes.
 //! * **pipe**: a worker's pipelined connection to a node, for one db and one protocol.
 //! * **slot**: the place of a request's reply in its session's order.

@@ -54,7 +54,7 @@ impl Changing {
     }
 
     #[track_caller]
-    fn add(&self, server: usize) {
+    pub fn add(&self, server: usize) {
         self.change(&format!("CIRCLET NODE ADD n{server} {}", self.servers[server].address()));
     }
 

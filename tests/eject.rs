@@ -1,10 +1,12 @@
 //! Nodes of a cache that are down are left out, and come back without anything old. Over real servers.
 
+use std::process::Command;
+
 use crate::{
     cache::{KEEPS, KEYS, misses},
     support::{
         changing::{Changing, texts},
-        circlet::Plan,
+        circlet::{BINARY, Plan},
         redis::Redis,
         resp::{self, Value},
         wait::until_true,
@@ -269,6 +271,9 @@ fn who_is_left_out_is_shown_and_the_option_holds_at_once() {
     let ring = client.value("CIRCLET RING");
     assert_eq!(ring.get("nodes").unwrap().list().len(), 2);
     assert_eq!(texts(ring.get("out").unwrap()), ["n0"]);
+    let told = Command::new(BINARY).args(["ring", "--at", &scene.circlet.address()]).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("left out since they are down: n0\n") && !told.contains("n0  "), "{told}");
     let info = client.ask("INFO circlet");
     for told in
         ["circlet_nodes:3\r\n", "circlet_nodes_up:2\r\n", "circlet_nodes_out:1\r\n", "name=n0,", "state=out\r\n"]
@@ -282,4 +287,58 @@ fn who_is_left_out_is_shown_and_the_option_holds_at_once() {
     assert!(refused.starts_with("-ERR nothing is under way"), "{refused}");
     scene.servers[0].start_again();
     scene.is_back();
+}
+
+#[test]
+fn listeners_and_tracking_clients_go_on_at_the_stand_ins() {
+    let mut scene = scene(3, 3);
+    let key = scene.keys_of("n1").remove(0);
+    let channel = format!("news:{{{key}}}");
+    let (mut listener, mut tracker, mut client) = (scene.client(), scene.circlet.client3(), scene.client());
+    listener.ask(&format!("SUBSCRIBE {channel}"));
+    client.expect(&format!("SET {key} first"), "+OK\r\n");
+    tracker.expect("CLIENT TRACKING ON", "+OK\r\n");
+    tracker.expect(&format!("GET {key}"), "$5\r\nfirst\r\n");
+    scene.servers[1].kill();
+    scene.has_out("n1");
+    // What it has cached no node will tell it of any more: it is told to forget it.
+    let told = String::from_utf8(tracker.frame()).unwrap();
+    assert!(told.contains("invalidate"), "{told}");
+    until_true("a message to be heard", || client.ask(&format!("PUBLISH {channel} hello")) == ":1\r\n");
+    let heard = String::from_utf8(listener.frame()).unwrap();
+    assert!(heard.contains("hello"), "{heard}");
+    scene.servers[1].start_again();
+    scene.is_back();
+    until_true("a message to be heard again", || client.ask(&format!("PUBLISH {channel} again")) == ":1\r\n");
+    let heard = String::from_utf8(listener.frame()).unwrap();
+    assert!(heard.contains("again"), "{heard}");
+}
+
+#[test]
+fn a_change_that_begins_before_the_verdict_leaves_nothing_old_behind() {
+    let mut scene = scene(3, 5);
+    scene.write("first");
+    // It owes what the new node gets of its keys, and then all that it has.
+    scene.servers[1].kill();
+    scene.add(3);
+    scene.has_out("n1");
+    scene.serves();
+    scene.read(&[None, Some("first")]);
+    scene.write("second");
+    // Its stand-ins have much to delete when it falls again; one of them leaves meanwhile.
+    scene.client().expect("CIRCLET REBALANCE RATE 100", "+OK\r\n");
+    scene.servers[1].start_again();
+    until_true("it to be back", || scene.status("out").is_empty());
+    scene.serves();
+    scene.write("third");
+    scene.servers[1].pause();
+    scene.change("CIRCLET NODE REMOVE n3");
+    until_true("it to be left out again", || scene.status("out") == "n1");
+    scene.serves();
+    scene.read(&[None, Some("third")]);
+    scene.write("fourth");
+    scene.servers[1].resume();
+    scene.client().expect("CIRCLET REBALANCE RATE 0", "+OK\r\n");
+    scene.is_back();
+    scene.read(&[None, Some("fourth")]);
 }

@@ -12,10 +12,12 @@
 //! Registers, counters, sets, queues with clients that block, pairs in transactions, keys that end and fields of a large
 //! hash, few of each so that clients meet, beside ballast that takes time to move. `SEED=n` plays a round again: the same
 //! clients and strikes, though not at the same instants. `make soak MINUTES=30` plays round after round, and stops at the
-//! first history that cannot be, drawn from where the state was certain.
+//! first history that cannot be, drawn from where the state was certain. `cached` is the same of a cache whose nodes are left
+//! out and come back: a miss is allowed there, an old value is not.
 
 mod audit;
 mod ballast;
+mod cached;
 mod keys;
 mod linear;
 mod nemesis;
@@ -37,7 +39,7 @@ use scene::Setup;
 
 use crate::support::seed;
 
-const SETUP: Setup = Setup { nodes: 3, relays: false, keeps: true, timeout: "700ms", inside: None };
+const SETUP: Setup = Setup { nodes: 3, relays: false, keeps: true, timeout: "700ms", inside: None, settings: &[] };
 
 const BALLAST: Ballast = Ballast { keys: 2_000, fields: 500 };
 

@@ -28,6 +28,8 @@ pub struct Setup {
     pub timeout: &'static str,
     /// The rules of a Circlet inside this process; `None`: it is the binary.
     pub inside: Option<Safety>,
+    /// Further options of Circlet.
+    pub settings: &'static [&'static str],
 }
 
 /// Data that an ended node finds again. Redis hands each write to the system before it answers, whatever is told about
@@ -100,6 +102,7 @@ impl Scene {
         let state = Dir::new();
         let mut settings = SETTINGS.map(str::to_owned).to_vec();
         settings.push(format!("pipe.request_timeout={}", setup.timeout));
+        settings.extend(setup.settings.iter().map(|&setting| setting.to_owned()));
         let front = match setup.inside {
             None => {
                 let plan = Plan::default().argument("--state").argument(state.path().to_str().unwrap()).wait_for(1);

@@ -19,7 +19,7 @@ use crate::cli::{
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Fields that are texts whatever they look like.
-const TEXTS: [&str; 3] = ["what", "last-error", "node"];
+const TEXTS: [&str; 4] = ["what", "last-error", "node", "out"];
 
 /// How it stands, as far as it is shown.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -24,6 +24,8 @@ pub(super) struct Live {
     pub(super) ring: Ring,
     /// The ways of the keys.
     pub(super) ways: Vec<Way>,
+    /// Nodes that are left out for now, since they are down.
+    pub(super) out: Vec<String>,
 }
 
 /// Asks the Circlet at `address`.
@@ -43,7 +45,8 @@ pub(super) fn ask(address: &str, password_file: Option<&Path>, keys: &[&[u8]]) -
             ways.push(read_way(&Fields::of(way)).ok_or_else(strange)?);
         }
     }
-    Ok(Live { config, ring, ways })
+    let out = told.list("out").iter().filter_map(text).collect();
+    Ok(Live { config, ring, ways, out })
 }
 
 /// Nodes and scheme of CIRCLET RING, and the nodes' shares.
@@ -73,6 +76,13 @@ fn read_ring(told: &Fields) -> Option<(Config, Vec<f64>)> {
         shares.push(share);
     }
     Some((config, shares))
+}
+
+fn text(frame: &OwnedFrame) -> Option<String> {
+    match frame {
+        OwnedFrame::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
 }
 
 fn read_node(frame: OwnedFrame) -> Option<(Node, f64)> {

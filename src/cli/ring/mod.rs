@@ -84,7 +84,10 @@ pub(super) fn run(flags: Flags) -> Exit {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
     if let Some(at) = at {
         return match live::ask(&at, password_file.as_deref(), &keys) {
-            Ok(live) => print(Report::told(&live.config, &live.ring, live.ways, plan.as_deref()), json),
+            Ok(live) => {
+                let report = Report::told(&live.config, &live.ring, live.ways, plan.as_deref());
+                print(report.map(|report| report.without(live.out)), json)
+            }
             Err(text) => {
                 complain(text);
                 Exit::NotStarted

@@ -15,6 +15,8 @@ pub(super) struct Report<'a> {
     shares: Vec<f64>,
     ways: Vec<Way>,
     plan: Option<Plan>,
+    /// Nodes that are left out for now, since they are down.
+    out: Vec<String>,
 }
 
 impl<'a> Report<'a> {
@@ -28,7 +30,12 @@ impl<'a> Report<'a> {
     /// The ways are known; only the plan is thought through.
     pub(super) fn told(config: &'a Config, ring: &Ring, ways: Vec<Way>, plan: Option<&str>) -> Result<Self, String> {
         let plan = plan.map(|changes| Plan::of(config, ring, changes)).transpose()?;
-        Ok(Self { config, shares: ring.shares().to_vec(), ways, plan })
+        Ok(Self { config, shares: ring.shares().to_vec(), ways, plan, out: Vec::new() })
+    }
+
+    /// The same, of a Circlet that leaves these nodes out for now.
+    pub(super) fn without(self, out: Vec<String>) -> Self {
+        Self { out, ..self }
     }
 
     /// For people.
@@ -36,6 +43,9 @@ impl<'a> Report<'a> {
         let mut text = format!("{}\n\n", self.config.scheme().title());
         for line in bars::shares(&self.config.nodes, &self.shares).lines() {
             text += &format!("  {line}\n");
+        }
+        if !self.out.is_empty() {
+            text += &format!("\n  left out since they are down: {}\n", self.out.join(", "));
         }
         for way in &self.ways {
             text += &format!("\n{}", told(way));
@@ -76,6 +86,9 @@ impl<'a> Report<'a> {
             "distribution": self.config.scheme().name(),
             "nodes": nodes(&self.config.nodes, &self.shares),
         });
+        if !self.out.is_empty() {
+            report["out"] = self.out.clone().into();
+        }
         if !self.ways.is_empty() {
             report["keys"] = self.ways.iter().map(key_json).collect();
         }

@@ -151,9 +151,12 @@ impl Detector {
         None
     }
 
-    fn suspect(&mut self, now: Duration) {
-        if self.standing == Standing::Up {
-            (self.standing, self.suspected) = (Standing::Suspect, now);
+    /// Something is wrong since then.
+    pub(super) fn suspect(&mut self, since: Duration) {
+        match self.standing {
+            Standing::Up => (self.standing, self.suspected) = (Standing::Suspect, since),
+            Standing::Suspect => self.suspected = self.suspected.min(since),
+            Standing::Down => {}
         }
     }
 
@@ -258,6 +261,11 @@ mod tests {
             let slow = at(second * 20);
             assert_eq!(detector.see(seen, slow), None, "{second}");
         }
+        // An answer that was waited for was missing all the while.
+        let mut detector = Detector::new(at(0));
+        detector.suspect(at(10));
+        assert_eq!([Seen::Sign, Seen::Sign].map(|seen| detector.see(seen, at(15))), [None, None]);
+        assert_eq!(detector.see(Seen::Silence, at(15)), Some(Verdict::Down(Seen::Silence, 1)));
         // Nor is a server that is started anew within a moment judged.
         let mut detector = Detector::new(at(0));
         let moment = |ms| Duration::from_millis(ms);

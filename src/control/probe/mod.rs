@@ -159,11 +159,17 @@ impl Board {
         self.judged().get(&id).is_none_or(|judged| judged.detector.standing() == Standing::Up)
     }
 
+    /// It did not answer, for so long.
+    fn miss(&self, id: NodeId, node: &Node, lasting: Duration) {
+        if let Some(judged) = self.judged().get_mut(&id) {
+            judged.detector.suspect(self.begin.elapsed().saturating_sub(lasting));
+        }
+        self.heed(id);
+        self.see(id, node, Seen::Silence);
+    }
+
     /// Its probe has seen this; whatever changes by it and is not plain from the connection is told.
     fn see(&self, id: NodeId, node: &Node, seen: Seen) {
-        if seen == Seen::Silence {
-            self.heed(id);
-        }
         let now = self.begin.elapsed();
         let mut all = self.judged();
         let Some(judged) = all.get_mut(&id) else { return };
@@ -284,7 +290,8 @@ async fn watch(
         }
         let why = trouble.to_string();
         board.set(id, false, &why);
-        board.see(id, &node, Seen::Silence);
+        let lasting = if let Trouble::Timeout(limit) = trouble { limit } else { Duration::ZERO };
+        board.miss(id, &node, lasting);
         // One line per change, not per try.
         if told.as_ref() != Some(&why) {
             board.happened(chronicle::Kind::NodeDown, &node, &why);

@@ -54,11 +54,19 @@ type Snapshots = Arc<watch::Sender<Snapshot>>;
 
 /// As [`watched`], with what topologies are published in.
 fn following(topology: Arc<Topology>) -> (Snapshots, Arc<Board>, Published, tokio::task::JoinHandle<()>) {
+    following_with(topology, Box::new(|_| Vec::new()))
+}
+
+/// The same while workers suffer this.
+fn following_with(
+    topology: Arc<Topology>,
+    signs: Signs,
+) -> (Snapshots, Arc<Board>, Published, tokio::task::JoinHandle<()>) {
     let table = Arc::new(Table::builtin());
     let snapshot = Snapshot { topology, table: Arc::clone(&table), facts: Facts::default() };
     let snapshots = Arc::new(watch::Sender::new(snapshot));
     let journal = Arc::new(Journal::new(1, 0));
-    let board = Arc::new(Board::new(journal, Some(Duration::ZERO), Box::new(|_| Vec::new()), Box::new(|| {})));
+    let board = Arc::new(Board::new(journal, Some(Duration::ZERO), signs, Box::new(|| {})));
     let published = Published::default();
     let seen = Arc::clone(&published);
     let kept = Arc::clone(&snapshots);
@@ -198,5 +206,48 @@ async fn a_deeply_nested_reply_is_refused_before_it_is_decoded() {
         let _ = stream.write_all(deep.as_bytes()).await;
     }
     assert!(!board.answers(NodeId(0)));
+    task.abort();
+}
+
+#[tokio::test]
+async fn what_workers_suffer_makes_a_node_suspect_until_it_has_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lost = Arc::new(std::sync::atomic::AtomicU64::new(7));
+    let signs = Arc::clone(&lost);
+    let (_, board, _, task) = following_with(
+        topology(listener.local_addr().unwrap().port(), None),
+        Box::new(move |_| vec![0, signs.load(std::sync::atomic::Ordering::SeqCst)]),
+    );
+    let (stream, _) = listener.accept().await.unwrap();
+    let node = tokio::spawn(play(stream, &[("INFO", INFO)]));
+    let standing = || board.journal.census().of(NodeId(0)).standing;
+    until("up", || standing() == Some(Standing::Up)).await;
+    lost.fetch_add(3, std::sync::atomic::Ordering::SeqCst);
+    until("suspect", || standing() == Some(Standing::Suspect)).await;
+    until("cleared", || standing() == Some(Standing::Up)).await;
+    task.abort();
+    node.abort();
+}
+
+#[tokio::test]
+async fn a_node_that_is_left_out_is_watched_and_down_until_it_has_proved_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let one = topology(listener.local_addr().unwrap().port(), None);
+    let there = Node::new("b", Address::Unix("/nowhere".into()));
+    let nodes = vec![there, Node { member: false, out: true, ..one.nodes[0].clone() }];
+    let ring = || Ring::build(&[("b", 1.0), ("", 0.0)], 16).unwrap();
+    let (snapshots, board, _, task) = following(Arc::new(Topology::new(nodes.clone(), ring(), Epoch(1))));
+    let (stream, _) = listener.accept().await.unwrap();
+    let node = tokio::spawn(play(stream, &[("INFO", INFO)]));
+    let standing = || board.journal.census().of(NodeId(1)).standing;
+    until("it to answer", || board.answers(NodeId(1))).await;
+    until("it to be judged", || standing().is_some()).await;
+    assert_eq!(standing(), Some(Standing::Down));
+    // Once it has left for good nobody watches it.
+    let mut gone = nodes;
+    gone[1].out = false;
+    snapshots.send_modify(|snapshot| snapshot.topology = Arc::new(Topology::new(gone, ring(), Epoch(2))));
+    node.await.unwrap();
+    until("it to be forgotten", || standing().is_none()).await;
     task.abort();
 }

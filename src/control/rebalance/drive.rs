@@ -69,6 +69,8 @@ pub struct Safety {
     pub fence: bool,
     /// A node that was left out is purged before it may serve again.
     pub cleanse: bool,
+    /// Nodes of a cache delete the keys that they give away.
+    pub purge: bool,
     /// A topology in which keys move has a table of its own for what has arrived.
     pub own_marks: bool,
     /// The mover's own.
@@ -77,7 +79,7 @@ pub struct Safety {
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { fence: true, cleanse: true, own_marks: true, mover: mover::Safety::default() }
+        Self { fence: true, cleanse: true, purge: true, own_marks: true, mover: mover::Safety::default() }
     }
 }
 

@@ -20,8 +20,8 @@
 //! restarts, has brought a key there, whether it was there already or not.
 //!
 //! A fence waits for what was in flight when it began, with every second try of it: the PING is repeated behind repeated
-//! reads, and a script that its node does not know yet is sent again before its aggregate ends. Bounded by the sessions,
-//! and by [`SLOTS`]. Pure.
+//! reads, and a script that its node does not know yet is sent again before its aggregate ends. Bounded by the sessions.
+//! Pure.
 
 use std::sync::Arc;
 

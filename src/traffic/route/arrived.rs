@@ -98,7 +98,7 @@ impl Arrived {
         };
         let [place, mark] = self.secrets.as_ref()?.each_ref().map(hash);
         // 0 is an empty place.
-        Some((place as usize % SEGMENTS, (place >> 32) as usize % SETS, mark.max(1)))
+        Some((place as usize % self.segments.len(), (place >> 32) as usize % SETS, mark.max(1)))
     }
 }
 
@@ -159,9 +159,10 @@ mod tests {
 
     #[test]
     fn it_holds_what_it_has_room_for_and_forgets_the_rest_without_growing() {
-        let arrived = table();
+        let segments: Box<[_]> = (0..4).map(|_| OnceLock::new()).collect();
+        let room = segments.len() * SETS * WAYS;
+        let arrived = Arrived { segments, ..table() };
         let key = |n: usize| (n as u64).to_le_bytes();
-        let room = SEGMENTS * SETS * WAYS;
         let held = |keys: std::ops::Range<usize>| {
             keys.clone().filter(|n| arrived.has(0, &key(*n))).count() as f64 / keys.len() as f64
         };

@@ -8,6 +8,7 @@
 //!  node    a    b   (c)   d    c        that has left leaves its slot empty, until the process ends. So a NodeId means one
 //!  member  ●    ●    ○    ●    ●        node for ever, whatever is kept by it: pipes, counters, what is known of the node.
 //! ```
+//! A node of a cache that is down may be left out ([`Node::out`]): it is no member then, and still listed.
 //! Invariants: at least one member; the names of members are unique; who owns keys is a member. Pure.
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};

@@ -95,6 +95,9 @@ impl Driver {
                 self.owe(heading.nodes(), &[at]).await;
                 continue;
             }
+            if !self.tools.safety.purge {
+                continue;
+            }
             match self.purge_while_up(heading.nodes(), at, &doomed, Haste::Paced).await {
                 Ok(()) => {}
                 Err(Unpaid::Hurried) => self.owe(heading.nodes(), &[at]).await,
@@ -178,7 +181,8 @@ impl Driver {
         let after = change.cast().present();
         let debtors: Vec<Member> = {
             let kept = self.kept();
-            let returns = |member: &&Member| kept.state.cast().is_out(member) && kept.state.members.contains(member);
+            let same = |member: &Member, other: &Member| other.name == member.name && other.address == member.address;
+            let returns = |member: &&Member| kept.state.cast().out().iter().any(|other| same(member, other));
             let owes = |member: &&Member| kept.state.purges.iter().any(|debt| debt.node.address == member.address);
             after.iter().filter(|member| owes(member) || returns(member)).cloned().collect()
         };
@@ -214,13 +218,18 @@ impl Driver {
         let Some(seat) = nodes.iter().position(|node| (node.member || node.out) && is_at(debtor, node)) else {
             return Ok(());
         };
-        let returns = self.kept().state.cast().is_out(debtor);
+        let (returns, falls) = {
+            let state = &self.kept().state;
+            let falls = |change: &Change| change.out.iter().any(|name| !state.out.contains(name));
+            (state.cast().is_out(debtor), state.change.as_ref().is_some_and(falls))
+        };
         if returns && !self.tools.safety.cleanse {
             return Ok(());
         }
         self.doing(Doing::Purging);
         let doomed: Doomed = Arc::new(move |node, key: &[u8]| topology.owner(key) != node);
-        let haste = if returns { Haste::Full } else { Haste::Paced };
+        // While somebody is down whose keys wait for it, they are answered -NODEDOWN.
+        let haste = if returns || falls { Haste::Full } else { Haste::Paced };
         self.purge_while_up(&nodes, NodeId(seat as u16), &doomed, haste).await
     }
 

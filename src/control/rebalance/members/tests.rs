@@ -156,3 +156,13 @@ fn what_a_command_has_changed_stays_until_the_file_says_something_of_that_node()
     let other = config(&["a=127.0.0.1:1", "b=127.0.0.1:2*2", "c=127.0.0.1:3*2"], &[]);
     assert_eq!(wishes(&before, &other, &changed), [Wish::Weight("b".into(), 2.0)]);
 }
+
+#[test]
+fn who_is_out_stays_out_unless_it_has_left_or_another_server_is_in_its_place() {
+    let before = three(&[]);
+    let out: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let after = before.after(&[Wish::Remove("a".into()), replace("b", "127.0.0.1:9"), add("d", "127.0.0.1:4", 1.0)]);
+    let after = after.unwrap();
+    assert_eq!(after.still_out(&before, &out), ["c"]);
+    assert_eq!(shown(&after.without(&["c".to_owned()])), ["b=127.0.0.1:9*1", "d=127.0.0.1:4*1"]);
+}

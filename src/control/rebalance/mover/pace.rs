@@ -27,7 +27,7 @@ use super::lines::held;
 /// Debt with which the next batch may go: short pauses of a timer are no pauses.
 const BURST: Duration = Duration::from_millis(4);
 /// A batch is what may move in this time, if there is a rate …
-const PORTION: f64 = 0.001_6;
+const PORTION: f64 = 0.003_2;
 /// … but no fewer keys.
 const FEWEST: usize = 8;
 /// A node is slow if it takes so many times what it took at its best …
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_batch_is_small_where_there_is_a_rate() {
         let portion = |rate| Pace::new(rate, 0).portion(128);
-        assert_eq!([0, 1, 20_000, 50_000, 1_000_000].map(portion), [128, 8, 32, 80, 128]);
+        assert_eq!([0, 1, 20_000, 30_000, 1_000_000].map(portion), [128, 8, 64, 96, 128]);
         assert_eq!(Pace::new(1, 0).portion(4), 4);
     }
 

@@ -39,7 +39,7 @@ use crate::traffic::route::{Arrived, NodeId};
 /// COUNT of a SCAN.
 pub(super) const COUNT: &str = "1000";
 /// The same where there is a rate: clients' requests stand behind it.
-const FEW: &str = "200";
+const FEW: &str = "500";
 /// How often the nodes' own latency is measured.
 const PULSE: Duration = Duration::from_millis(100);
 

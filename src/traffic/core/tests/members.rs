@@ -361,3 +361,29 @@ fn what_is_shown_of_nodes_are_those_that_take_part() {
         assert!(told.contains("*3\r\n*") && told.contains("$1\r\nd\r\n") && !told.contains("$1\r\nb\r\n"), "{told}");
     }
 }
+
+#[test]
+fn a_node_that_is_left_out_is_asked_nothing_and_still_listed() {
+    let mut world = World::new(settings());
+    let client = world.client();
+    world.publish(&WITHOUT_B);
+    let present = Arc::clone(&world.core.snapshot.topology);
+    let mut nodes = present.nodes.clone();
+    nodes[1].out = true;
+    let topology = Arc::new(Topology::new(nodes, Arc::clone(&present.ring), Epoch(present.epoch.0 + 1)));
+    world.core.publish(Snapshot { topology, ..world.core.snapshot.clone() });
+    world.say(client, &command(&["DBSIZE"]));
+    assert_eq!(world.asked(1), "");
+    world.node_says(0, ":1\r\n");
+    world.node_says(2, ":2\r\n");
+    assert_eq!(world.heard(client), ":3\r\n");
+    let info = world.core.circlet_info();
+    assert!(info.contains("circlet_nodes:3\r\ncirclet_nodes_up:2\r\ncirclet_nodes_out:1\r\n"), "{info}");
+    assert!(info.contains("node1:name=b,") && info.contains(",state=out\r\n"), "{info}");
+    world.say(client, &command(&["CIRCLET", "NODES"]));
+    let nodes = world.heard(client);
+    assert!(nodes.starts_with("*3\r\n") && nodes.contains("\r\nout\r\n"), "{nodes}");
+    // It is back: connected at once.
+    world.publish(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]);
+    assert!(world.core.take_todo().iter().any(is_connect));
+}
