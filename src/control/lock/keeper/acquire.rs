@@ -10,6 +10,8 @@
 //!   strictly. Two grants of one lock have a node in common that accepted both fences; the one that was issued first was
 //!   accepted first there, or its key would not have been in the way of the other's round 1. Repeating round 2 changes nothing
 //!   of that: only the last t counts, and the key is held all the time or validity says that it was not.
+//! * Two Circlets before the same nodes have an epoch each; who meets a fence of a larger one goes on from there. If all nodes
+//!   of a lock forget before that, order of fences between the two is lost: the limit of epochs that are not shared.
 //! * Whoever no answer came from may have taken it: unknown is not granted, and is deleted.
 //! * Nothing is granted before round 2 is done, and validity is computed after it (models G3, G4).
 //!

@@ -7,7 +7,10 @@
 //! Keys expire by the node's wall clock. If what is known of it before (give or take 1 % of the time between, the drift that
 //! validity allows for) and what is known now have nothing in common, by more than 2 ms, then it was set: certainly, since
 //! only bounds are compared. A slow answer has wide bounds and accuses nobody. Forward, keys are forgotten early; backward,
-//! it is no clock to count by either. Pure.
+//! it is no clock to count by either. TIME comes with every script, and with INFO each second where the node tells it there.
+//!
+//! Limit: what was known of a clock is not kept over a restart of Circlet, so that a clock that is set meanwhile is not
+//! noticed. Pure.
 
 use std::time::Duration;
 
