@@ -3,11 +3,11 @@
 //! ```text
 //!            ┌ free          ─► Took v for 30 s, returned 1 ┐
 //!  Program ──┼ somebody's    ─► nothing,         returned 0 ├─► Acquire v, 30 s; done 1, other 0
-//!            └ each argument's ► nothing,        returned 0 ┘
+//!            └ v's           ─► nothing,         returned 0 ┘
 //! ```
 //! Scripts are not recognised by their texts, which differ from library to library, but by what they do: each is run with
-//! its real arguments in every world that matters ([`super::lua`]): the lock is free, is held by each value among the
-//! arguments, is held by another one; as a text or, if it does not work on texts, as the field of a hash (Redisson); for a
+//! its real arguments in every world that matters ([`super::lua`]): the lock is free, is held by each value that the script
+//! compares the holder's with, is held by another one; as a text or, if it does not work on texts, as the field of a hash (Redisson); for a
 //! short and for a long time yet. What it does in these worlds is a wish of locks or it is refused; nothing is guessed:
 //! - takes it if it is free: acquire; if it also prolongs its own: acquire once more;
 //! - prolongs its own, by a time or beyond what is left: extend;
@@ -128,22 +128,11 @@ pub fn meaning(
     let hash = call.act(Some(SOMEBODY), None).is_err();
     let holds = hash.then_some(1);
     let other = call.act(Some(SOMEBODY), holds)?;
-    let mut owner: Option<(&[u8], Act)> = None;
-    for (at, value) in args.iter().enumerate() {
-        let act = call.act(Some(value), holds)?;
-        if act == other || args[..at].contains(value) {
-            continue;
-        }
-        if owner.replace((value, act)).is_some() {
-            // Two arguments could be the holder's.
-            return Err(NotUnderstood);
-        }
-    }
-    match owner {
+    match call.owner(&other, holds)? {
         None => nobody_s(&free, &other),
         Some((value, mine)) => {
-            let twice = if hash { Some(call.act(Some(value), Some(2))?) } else { None };
-            somebody_s(value, mine, twice, &free, &other)
+            let twice = if hash { Some(call.act(Some(&value), Some(2))?) } else { None };
+            somebody_s(&value, mine, twice, &free, &other)
         }
     }
 }
@@ -218,6 +207,30 @@ fn take(value: &Bytes, ms: i64, again: bool) -> Result<Want, NotUnderstood> {
 }
 
 impl Call<'_> {
+    /// The value by which the script knows its own lock, and what it does then. Every value is tried that it compares the
+    /// holder's with, in whatever world.
+    fn owner(&self, other: &Act, holds: Option<i64>) -> Result<Option<(Bytes, Act)>, NotUnderstood> {
+        let mut values = self.run(Some(SOMEBODY), holds, TIMES[0])?.compared;
+        let mut owner: Option<(Bytes, Act)> = None;
+        let mut at = 0;
+        while let Some(value) = values.get(at).cloned() {
+            at += 1;
+            if values[..at - 1].contains(&value) {
+                continue;
+            }
+            if at > 4 * MAX_ARGS {
+                return Err(NotUnderstood);
+            }
+            values.extend(self.run(Some(&value), holds, TIMES[0])?.compared);
+            let act = self.act(Some(&value), holds)?;
+            // Two values could be the holder's.
+            if act != *other && owner.replace((value, act)).is_some() {
+                return Err(NotUnderstood);
+            }
+        }
+        Ok(owner)
+    }
+
     /// What the script does if the lock is held with this value, or is free.
     fn act(&self, value: Option<&[u8]>, holds: Option<i64>) -> Result<Act, NotUnderstood> {
         let [first, second] = TIMES.map(|pttl| self.run(value, holds, pttl));
@@ -225,7 +238,7 @@ impl Call<'_> {
         if first.commands != second.commands {
             return Err(NotUnderstood);
         }
-        let word = word(&first.returned, &second.returned, value, self.proto)?;
+        let word = word(&first.returned, &second.returned, self.proto)?;
         let deed = self.deed(value, holds, &first, &second)?;
         Ok(Act { deed, word, commands: first.commands })
     }
@@ -266,7 +279,7 @@ impl Call<'_> {
 }
 
 /// What is said, from what was returned while little and while much time was left.
-fn word(first: &Value, second: &Value, value: Option<&[u8]>, proto: Proto) -> Result<Word, NotUnderstood> {
+fn word(first: &Value, second: &Value, proto: Proto) -> Result<Word, NotUnderstood> {
     if let (Value::Number(first), Value::Number(second)) = (first, second)
         && first != second
     {
@@ -282,11 +295,7 @@ fn word(first: &Value, second: &Value, value: Option<&[u8]>, proto: Proto) -> Re
     if first != second {
         return Err(NotUnderstood);
     }
-    // Only somebody else's value is not known beforehand.
-    if let Value::Text(text) = first
-        && value == Some(SOMEBODY)
-        && text == SOMEBODY
-    {
+    if let Value::Holder(_) = first {
         return Ok(Word::Value);
     }
     let mut out = Vec::new();
@@ -300,7 +309,8 @@ fn write(value: &Value, proto: Proto, out: &mut Vec<u8>) -> Result<(), NotUnders
         Value::Nil | Value::Bool(false) => encode::null(out, proto),
         Value::Bool(true) => encode::integer(out, 1),
         Value::Number(number) if number.is_finite() => encode::integer(out, number.trunc() as i64),
-        Value::Number(_) => return Err(NotUnderstood),
+        // In a list it would have to be filled in later.
+        Value::Number(_) | Value::Holder(_) => return Err(NotUnderstood),
         Value::Text(text) => encode::bulk(out, text),
         Value::List(items) => {
             let items = items.borrow();

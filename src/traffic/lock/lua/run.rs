@@ -19,6 +19,9 @@ pub enum Value {
     Number(f64),
     /// A text.
     Text(Bytes),
+    /// The value of who holds the lock: it may be compared and returned, and nothing else, so that all that a script makes
+    /// of it is known from what it was compared with.
+    Holder(Bytes),
     /// A list.
     List(Rc<RefCell<Vec<Self>>>),
     /// A status, such as `OK`.
@@ -62,6 +65,8 @@ pub struct Ran {
     pub timed: bool,
     /// What it did beside the lock: messages, and other keys.
     pub commands: Vec<Vec<Bytes>>,
+    /// Values that it has compared the holder's with.
+    pub compared: Vec<Bytes>,
 }
 
 /// Commands on other keys whose answers nobody needs.
@@ -76,10 +81,18 @@ const LATCH: &[u8] = b"redisson_unlock_latch:";
 /// # Errors
 /// If it does something that is not known here, or that is an error in Redis.
 pub fn run(program: &Program, world: &World<'_>) -> Result<Ran, NotUnderstood> {
-    let mut runner =
-        Runner { world, held: world.held.clone(), timed: false, commands: Vec::new(), locals: Vec::new(), steps: 0 };
+    let mut runner = Runner {
+        world,
+        held: world.held.clone(),
+        timed: false,
+        commands: Vec::new(),
+        compared: Vec::new(),
+        locals: Vec::new(),
+        steps: 0,
+    };
     let returned = runner.block(&program.0)?.unwrap_or(Value::Nil);
-    Ok(Ran { returned, held: runner.held, timed: runner.timed, commands: runner.commands })
+    let Runner { held, timed, commands, compared, .. } = runner;
+    Ok(Ran { returned, held, timed, commands, compared })
 }
 
 struct Runner<'a> {
@@ -87,6 +100,7 @@ struct Runner<'a> {
     held: Option<Held>,
     timed: bool,
     commands: Vec<Vec<Bytes>>,
+    compared: Vec<Bytes>,
     /// Variables, the innermost last.
     locals: Vec<(String, Value)>,
     steps: usize,
@@ -255,9 +269,24 @@ impl Runner<'_> {
             }
             Expr::Two(two, left, right) => {
                 let (left, right) = (self.expr(left)?, self.expr(right)?);
-                binary(*two, &left, &right)?
+                match two {
+                    Two::Equal => Value::Bool(self.equal(&left, &right)),
+                    Two::Unequal => Value::Bool(!self.equal(&left, &right)),
+                    _ => binary(*two, &left, &right)?,
+                }
             }
         })
+    }
+
+    /// Whether two values are equal; what the holder's is compared with is noted.
+    fn equal(&mut self, left: &Value, right: &Value) -> bool {
+        match (left, right) {
+            (Value::Holder(holder), Value::Text(text)) | (Value::Text(text), Value::Holder(holder)) => {
+                self.compared.push(text.clone());
+                holder == text
+            }
+            _ => left == right,
+        }
     }
 
     fn variable(&self, name: &str) -> Run<Value> {
@@ -281,6 +310,9 @@ impl Runner<'_> {
                 let words = words.iter().map(Value::text).collect::<Run<Vec<_>>>()?;
                 self.command(words, aside)
             }
+            // What it is depends on who holds the lock.
+            ("tonumber", [Value::Holder(_)]) => Err(NotUnderstood),
+            ("tostring", [value @ Value::Holder(_)]) => Ok(value.clone()),
             // What is no number is nil.
             ("tonumber", [value]) => Ok(value.number().map_or(Value::Nil, Value::Number)),
             ("tostring", [value @ (Value::Text(_) | Value::Number(_))]) => value.text().map(Value::Text),
@@ -325,7 +357,7 @@ impl Runner<'_> {
         match (name, args) {
             (b"get", []) => match &self.held {
                 None => Ok(Value::Bool(false)),
-                Some(Held { value, holds: None, .. }) => Ok(Value::Text(value.clone())),
+                Some(Held { value, holds: None, .. }) => Ok(Value::Holder(value.clone())),
                 Some(_) => Err(NotUnderstood),
             },
             (b"exists", []) => Ok(count(self.held.is_some())),
@@ -350,6 +382,18 @@ impl Runner<'_> {
             }
             // Of a text these are errors.
             _ if holds == Some(false) => Err(NotUnderstood),
+            (_, [field, ..]) => {
+                self.compared.push(Bytes::copy_from_slice(field));
+                self.on_hash(name, args)
+            }
+            _ => Err(NotUnderstood),
+        }
+    }
+
+    /// A command on the lock's key that makes it a hash, or takes it for one.
+    fn on_hash(&mut self, name: &[u8], args: &[&[u8]]) -> Run<Value> {
+        let count = |yes: bool| Value::Number(f64::from(u8::from(yes)));
+        match (name, args) {
             (b"hexists", [field]) => Ok(count(self.held.as_ref().is_some_and(|held| held.value == *field))),
             (b"hget", [field]) => Ok(match self.held.as_ref().filter(|held| held.value == *field) {
                 Some(held) => text(&held.holds.unwrap_or(1).to_string()),
@@ -426,7 +470,7 @@ impl Runner<'_> {
     }
 }
 
-/// Everything but `and` and `or`.
+/// Everything but `and`, `or` and equality.
 fn binary(two: Two, left: &Value, right: &Value) -> Run<Value> {
     let order = || match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.partial_cmp(right).ok_or(NotUnderstood),
@@ -434,8 +478,6 @@ fn binary(two: Two, left: &Value, right: &Value) -> Run<Value> {
         _ => Err(NotUnderstood),
     };
     Ok(match two {
-        Two::Equal => Value::Bool(left == right),
-        Two::Unequal => Value::Bool(left != right),
         Two::Less => Value::Bool(order()?.is_lt()),
         Two::Greater => Value::Bool(order()?.is_gt()),
         Two::AtMost => Value::Bool(order()?.is_le()),
@@ -445,6 +487,6 @@ fn binary(two: Two, left: &Value, right: &Value) -> Run<Value> {
         Two::Minus => Value::Number(left.number()? - right.number()?),
         Two::Times => Value::Number(left.number()? * right.number()?),
         Two::By => Value::Number(left.number()? / right.number()?),
-        Two::Or | Two::And => return Err(NotUnderstood),
+        Two::Or | Two::And | Two::Equal | Two::Unequal => return Err(NotUnderstood),
     })
 }

@@ -137,6 +137,21 @@ fn signals_beside_the_lock_are_kept_for_its_release() {
 }
 
 #[test]
+fn one_s_own_is_what_the_holder_is_compared_with_wherever_that_comes_from() {
+    let by = |what: &str| format!("if redis.call('get', KEYS[1]) == {what} then return redis.call('del', KEYS[1]) end");
+    let release = |value: &'static str| Want::Release { proof: Some(proof(value)), once: false };
+    assert_eq!(words_of(&by("'fixed'"), &[]).0, release("fixed"));
+    assert_eq!(words_of(&by("ARGV[1] .. ':' .. ARGV[2]"), &["me", "7"]).0, release("me:7"));
+    let twice = "local v = redis.call('get', KEYS[1]) \
+                 if v == ARGV[1] and v ~= ARGV[2] then return redis.call('del', KEYS[1]) end";
+    assert_eq!(words_of(twice, &["me", "you"]).0, release("me"));
+    for by_more in ["#redis.call('get', KEYS[1]) == 2", "tonumber(redis.call('get', KEYS[1])) == 7"] {
+        let text = format!("if {by_more} then return redis.call('del', KEYS[1]) end");
+        assert_eq!(meaning_of(&text, &["me"]), None, "{text}");
+    }
+}
+
+#[test]
 fn what_no_lock_could_do_is_refused() {
     for (text, args) in [
         // For ever.
