@@ -43,6 +43,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// other for ever.
 const WAKE_PAUSE: Duration = Duration::from_millis(2);
 
+/// Pause behind the end of a key's time: the grain of the nodes' clocks, and chance.
+const AFTER_EXPIRY: Duration = Duration::from_millis(4);
+
 /// The longest pause: a message about a release may be lost, and keys may be deleted by hand.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -219,14 +222,19 @@ impl Keeper {
             self.out.push_back(Output::Listen(lock.clone(), true));
         }
         let pause = match failure {
-            Failure::Taken { value: Some(_), pttl_ms: Some(left) } => {
-                (FIRST_PAUSE * growth).min(Duration::from_millis(left.saturating_add(1)))
-            }
             // Several have a part of it: soon one of them has given up.
-            Failure::Taken { .. } => (FIRST_PAUSE / 4 * growth).min(LONGEST_PAUSE / 8),
+            Failure::Taken { value: None, .. } => (FIRST_PAUSE / 4 * growth).min(LONGEST_PAUSE / 8),
+            Failure::Taken { .. } => (FIRST_PAUSE * growth).min(LONGEST_PAUSE),
             Failure::Quorum(_) | Failure::Late(_) => (FIRST_PAUSE * growth).min(LONGEST_PAUSE / 4),
         };
-        self.retry_after(lock, pause.min(LONGEST_PAUSE), now);
+        // Not a little before it may be free, again and again.
+        let expiry = match failure {
+            Failure::Taken { value: Some(_), pttl_ms: Some(left) } => Duration::from_millis(*left),
+            _ => Duration::MAX,
+        };
+        let then = expiry.saturating_add(self.dice.about(AFTER_EXPIRY));
+        let pause = self.dice.about(pause).min(then);
+        self.retry_in(lock, pause, now);
         if freed {
             self.woken(lock, now);
         }
@@ -235,6 +243,10 @@ impl Keeper {
     /// The first tries again after about `pause`.
     fn retry_after(&mut self, lock: &LockName, pause: Duration, now: Now) {
         let pause = self.dice.about(pause);
+        self.retry_in(lock, pause, now);
+    }
+
+    fn retry_in(&mut self, lock: &LockName, pause: Duration, now: Now) {
         let timer = self.timers.set(now.saturating_add(pause), Due::Retry(lock.clone()));
         if let Some(old) = self.queues.get_mut(lock).and_then(|queue| queue.retry.replace(timer)) {
             self.timers.stop(old);
@@ -243,8 +255,9 @@ impl Keeper {
 
     /// The first tries when it may be free, and every now and then before: it may be deleted by hand.
     fn retry_at(&mut self, lock: &LockName, left: Duration, now: Now) {
-        let pause = left.saturating_add(Duration::from_millis(3)).min(LONGEST_PAUSE);
-        self.retry_after(lock, pause, now);
+        let then = left.saturating_add(self.dice.about(AFTER_EXPIRY));
+        let before = self.dice.about(LONGEST_PAUSE);
+        self.retry_in(lock, then.min(before), now);
     }
 
     /// It is time to try again.

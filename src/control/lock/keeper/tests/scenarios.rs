@@ -413,6 +413,20 @@ fn a_release_elsewhere_wakes_the_first_that_waits() {
 }
 
 #[test]
+fn who_waits_for_what_expires_asks_a_few_times_only() {
+    let mut world = world(&Scene { keepers: 2, ..scene() });
+    granted(&world.did(0, 0, acquire(1_000, 0, "dies")));
+    world.die(0);
+    let session = world.ask(1, 0, name(0), acquire(500, 5_000, "you"));
+    world.settle();
+    let before = world.commands;
+    world.pass(Duration::from_millis(1_020));
+    granted(&world.last(session).expect("as soon as it has expired"));
+    assert!(world.commands - before < 40, "{} commands", world.commands - before);
+    world.sound();
+}
+
+#[test]
 fn waiting_ends_in_time_or_by_unblock() {
     let mut world = world(&scene());
     granted(&world.did(0, 0, acquire(1_000, 0, "me")));

@@ -44,6 +44,8 @@ pub(super) struct Scene {
     pub(super) deaths: u32,
     pub(super) changes: u32,
     pub(super) drift: bool,
+    /// How long a round waits, ms.
+    pub(super) node_time: u64,
     pub(super) fences: bool,
 }
 
@@ -66,6 +68,7 @@ impl Default for Scene {
             deaths: 0,
             changes: 0,
             drift: true,
+            node_time: 60,
             fences: true,
         }
     }
@@ -191,7 +194,7 @@ impl World {
             nodes: self.scene.each,
             max_ttl: MAX_TTL,
             bootstrap: true,
-            node_time: Duration::from_millis(60),
+            node_time: Duration::from_millis(self.scene.node_time),
             max_waiters: 1_000_000,
             max_held: 1_000_000,
             safety: self.scene.safety,
