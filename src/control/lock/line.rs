@@ -67,6 +67,9 @@ pub(super) struct Common {
     pub(super) front: Front,
     pub(super) live: Arc<Live>,
     pub(super) book: Book,
+    /// The last connection to each node over which anything was asked that may still run. A node that leaves and comes back is
+    /// the same node.
+    pub(super) left: Rc<RefCell<HashMap<Member, Left>>>,
     /// The number of the next line.
     pub(super) numbers: Rc<RefCell<u64>>,
     /// For tests that must fail.
@@ -91,24 +94,22 @@ pub(super) struct Line {
     pub(super) voter: Voter,
     pub(super) member: Member,
     pub(super) wire: Rc<Wire>,
-    /// The last connection over which anything was asked that may still run.
-    left: Option<Left>,
 }
 
 /// A connection that may not be dead at its node.
 #[derive(Debug)]
-struct Left {
+pub(super) struct Left {
     run_id: String,
     id: u64,
 }
 
 impl Line {
     pub(super) fn new(common: Common, voter: Voter, member: Member, wire: Rc<Wire>) -> Self {
-        Self { common, voter, member, wire, left: None }
+        Self { common, voter, member, wire }
     }
 
     /// Keeps it open until the task is ended.
-    pub(super) async fn keep(mut self) {
+    pub(super) async fn keep(self) {
         let fresh = || Backoff::new(PAUSES[0], PAUSES[1]);
         let (mut pauses, mut told) = (fresh(), None);
         loop {
@@ -137,7 +138,7 @@ impl Line {
     }
 
     /// One connection, from its opening to its end.
-    async fn visit(&mut self, line: LineNo, was_there: &mut bool) -> Result<Infallible, Trouble> {
+    async fn visit(&self, line: LineNo, was_there: &mut bool) -> Result<Infallible, Trouble> {
         let node = self.common.node(&self.member)?;
         let pipe = self.common.live.pipe();
         let mut talk = Conversation::open(&node, pipe.connect_timeout, pipe.request_timeout).await?;
@@ -149,23 +150,29 @@ impl Line {
         tracing::debug!(node = %self.member.name, line = line.0, "connected for locks");
         self.common.front.input(Input::Met { voter: self.voter, line, facts, sent });
         let scanner = Frames::default();
-        let carrier = Carrier { line: &*self, no: line, frames: scanner, info: None, limit: pipe.request_timeout };
+        let carrier = Carrier { line: self, no: line, frames: scanner, info: None, limit: pipe.request_timeout };
         carrier.carry(read, write).await
     }
 
     /// Everything that comes before the first request; gives what the node says of itself.
-    async fn greet(&mut self, talk: &mut Conversation) -> Result<Facts, Trouble> {
+    async fn greet(&self, talk: &mut Conversation) -> Result<Facts, Trouble> {
         let info = said(talk, &["INFO"], "INFO").await?;
         let mut facts = facts(&info);
         if major(&facts.version) >= TELLS_ID {
             let id = said(talk, &["CLIENT", "ID"], "CLIENT ID").await?.parse().map_err(|_| Trouble::Garbage)?;
-            if let Some(left) = self.left.take_if(|left| left.run_id != facts.run_id) {
-                tracing::debug!(node = %self.member.name, id = left.id, "its process is another one: nothing is left of the line before");
+            // Of another process of the node nothing is left.
+            let before = self
+                .common
+                .left
+                .borrow()
+                .get(&self.member)
+                .filter(|left| left.run_id == facts.run_id)
+                .map(|left| left.id);
+            if let Some(before) = before.filter(|_| self.common.kills) {
+                said(talk, &["CLIENT", "KILL", "ID", &before.to_string()], "CLIENT KILL").await?;
             }
-            if let Some(left) = self.left.as_ref().filter(|_| self.common.kills) {
-                said(talk, &["CLIENT", "KILL", "ID", &left.id.to_string()], "CLIENT KILL").await?;
-            }
-            self.left = Some(Left { run_id: facts.run_id.clone(), id });
+            let left = Left { run_id: facts.run_id.clone(), id };
+            self.common.left.borrow_mut().insert(self.member.clone(), left);
         }
         // Not every version has them, and none is needed.
         for wish in [&["CLIENT", "SETNAME", NAME][..], &["CLIENT", "NO-EVICT", "ON"], &["CLIENT", "NO-TOUCH", "ON"]] {

@@ -27,7 +27,6 @@ mod totals;
 mod wire;
 
 use std::{
-    cell::RefCell,
     fs::File,
     io::{self, Read as _},
     path::PathBuf,
@@ -159,8 +158,14 @@ fn made(fleet: Arc<Fleet>, live: Arc<Live>, kept: Kept, safety: Safety, front: F
     }
     let after = store::Basis { nodes: rules.nodes, max_ttl_ms: rules.max_ttl_ms() };
     let disk = Disk { store: Arc::new(store), basis: begun.basis, after, until: begun.until };
-    let common =
-        Common { front, live, book: line::Book::default(), numbers: Rc::new(RefCell::new(0)), kills: safety.kills };
+    let common = Common {
+        front,
+        live,
+        book: line::Book::default(),
+        left: Rc::default(),
+        numbers: Rc::default(),
+        kills: safety.kills,
+    };
     Shell::new(Keeper::new(rules, begun.state, boot, secret, now), fleet, common, disk)
 }
 
