@@ -136,6 +136,23 @@ fn kept_data_is_there_the_next_time() {
 }
 
 #[test]
+fn locks_can_be_had_at_once_each_time_and_fences_grow() {
+    let kept = Dir::new();
+    let dir = kept.file("data").display().to_string();
+    let mut last = 0;
+    for _ in 0..2 {
+        let mut dev = Dev::start(&["--persist", &dir]);
+        let granted = dev.client().value("LOCK.ACQUIRE orders 30000");
+        let fence = granted.list()[1].number();
+        assert!(fence > last, "{fence} after {last}");
+        last = fence;
+        let token = granted.list()[0].text();
+        assert_eq!(dev.client().ask(&format!("LOCK.RELEASE orders {token}")), ":1\r\n");
+        dev.stop(Signal::INT);
+    }
+}
+
+#[test]
 fn without_redis_server_it_says_what_to_do() {
     let (port, empty, log) = (Port::lease(), Dir::new(), Dir::new());
     let mut command = Command::new(BINARY);
