@@ -147,14 +147,14 @@ fn nobody_s(free: &Act, other: &Act) -> Result<Meaning, NotUnderstood> {
         value: Bytes::from_static(SOMEBODY),
     };
     match (&free.deed, &other.deed) {
-        (Deed::Nothing, Deed::Nothing) if other.commands.is_empty() => {
+        (Deed::Nothing, Deed::Nothing) if other.commands.is_empty() && free.commands.is_empty() => {
             Ok(Meaning { want: Want::Read, words, commands: Vec::new() })
         }
         (Deed::Nothing, Deed::Freed) => {
             let want = Want::Release { proof: None, once: false };
             Ok(Meaning { want, words, commands: other.commands.clone() })
         }
-        (Deed::Took(value, ms), Deed::Nothing) => {
+        (Deed::Took(value, ms), Deed::Nothing) if other.commands.is_empty() => {
             let want = take(value, *ms, false)?;
             let done = free.word.clone();
             let gone = other.word.clone();
@@ -180,8 +180,14 @@ fn somebody_s(value: &[u8], mine: Act, twice: Option<Act>, free: &Act, other: &A
         value: value.clone(),
     };
     let ms = |ms: i64| u64::try_from(ms).map_err(|_| NotUnderstood);
+    let takes = matches!(free.deed, Deed::Took(..));
+    let frees = mine.deed == Deed::Freed;
+    // What is done beside a lock that was not had would be left out; who frees one that is free only wakes who waits.
+    if !frees && !(other.commands.is_empty() && (takes || free.commands.is_empty())) {
+        return Err(NotUnderstood);
+    }
     let (want, commands) = match (&mine.deed, &free.deed) {
-        (Deed::Nothing, Deed::Nothing) => (Want::Read, Vec::new()),
+        (Deed::Nothing, Deed::Nothing) if mine.commands.is_empty() => (Want::Read, Vec::new()),
         (Deed::Freed, Deed::Nothing) => {
             let once = twice.is_some_and(|twice| matches!(twice.deed, Deed::Held(-1) | Deed::Timed { holds: -1, .. }));
             (Want::Release { proof, once }, mine.commands)
@@ -191,7 +197,7 @@ fn somebody_s(value: &[u8], mine: Act, twice: Option<Act>, free: &Act, other: &A
             (Want::Extend { proof, ttl_ms: ms(*time)?, more: *more }, mine.commands)
         }
         (Deed::Timed { ms: time, more: false, holds: 0 | 1 }, Deed::Took(taken, ttl_ms))
-            if *taken == value && time == ttl_ms =>
+            if *taken == value && time == ttl_ms && mine.commands == free.commands =>
         {
             let words = Words { again: words.done, done: free.word.clone(), gone: other.word.clone(), ..words };
             return Ok(Meaning { want: take(taken, *ttl_ms, true)?, words, commands: free.commands.clone() });

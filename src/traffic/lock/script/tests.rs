@@ -176,6 +176,12 @@ fn what_no_lock_could_do_is_refused() {
              redis.call('pexpire', KEYS[1], 5000) end",
             &["me"],
         ),
+        // Beside a lock that it does not change, or does not get.
+        ("if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('publish', 'c', 'm') end", &["me"]),
+        (
+            "if not redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', 5) then redis.call('rpush', KEYS[2], ARGV[1]) end",
+            &["me"],
+        ),
         // By what another key says.
         ("if redis.call('get', KEYS[2]) then return redis.call('del', KEYS[1]) end", &[]),
         ("return redis.call('incr', KEYS[1])", &[]),
