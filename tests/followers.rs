@@ -53,6 +53,9 @@ fn who_listens_tracks_or_looks_follows_the_nodes() {
     let circlet = Plan::default()
         .argument("--state")
         .argument(state.path().display().to_string())
+        // A node that leaves keeps its locks for a minute.
+        .argument("--set")
+        .argument("lock.nodes=0")
         .node(format!("a={}", servers[0].address()))
         .node(format!("b={}", servers[1].address()))
         .start();
