@@ -53,7 +53,7 @@ class Bench:
         for index, node in enumerate(self.servers[:-1]):
             argv += ["--node", f"n{index}=127.0.0.1:{node.port}"]
         self.circlet = candidates.answering(lab.start(name, argv, port))
-        self.client = resp.Client(port, timeout=60)
+        self.client = resp.Client(port, timeout=300)
 
     @property
     def spare(self) -> Server:

@@ -130,7 +130,7 @@ pub struct Rebalance {
 
 impl Default for Rebalance {
     fn default() -> Self {
-        Self { rate: 20_000, bytes_per_second: 50 << 20, big_key_bytes: 1 << 20, part_keys: 1_000_000 }
+        Self { rate: 15_000, bytes_per_second: 50 << 20, big_key_bytes: 1 << 20, part_keys: 1_000_000 }
     }
 }
 

@@ -135,7 +135,7 @@ impl Default for Settings {
         Self {
             times: Times { connect: Duration::from_secs(1), answer: Duration::from_secs(5) },
             big_key_bytes: 1 << 20,
-            keys_per_second: 20_000,
+            keys_per_second: 15_000,
             bytes_per_second: 50_000_000,
             safety: Safety::default(),
         }
