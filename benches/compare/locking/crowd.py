@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import sys
@@ -78,7 +79,7 @@ def pairs(clients: list[Client], seconds: float) -> None:
     cpu, begin = time.process_time(), time.perf_counter()
     for client in clients:
         client.begin = begin
-        client.send("LOCK.ACQUIRE", f"c{client.number}-0", TTL)
+        client.send("LOCK.ACQUIRE", f"c{os.getpid()}-{client.number}-0", TTL)
     now = begin
     while now - begin < seconds:
         for key, _ in poll.select(1.0):
@@ -87,7 +88,7 @@ def pairs(clients: list[Client], seconds: float) -> None:
             if whole is None:
                 continue
             if whole[:2] == b"*4":
-                client.send("LOCK.RELEASE", f"c{client.number}-{client.turn}", token(whole))
+                client.send("LOCK.RELEASE", f"c{os.getpid()}-{client.number}-{client.turn}", token(whole))
                 continue
             now = time.perf_counter()
             if whole == b":1\r\n":
@@ -96,7 +97,7 @@ def pairs(clients: list[Client], seconds: float) -> None:
                 # Not granted, or lost: a machine that is busy otherwise.
                 refused += 1
             client.turn, client.begin = client.turn + 1, now
-            client.send("LOCK.ACQUIRE", f"c{client.number}-{client.turn}", TTL)
+            client.send("LOCK.ACQUIRE", f"c{os.getpid()}-{client.number}-{client.turn}", TTL)
     told(took, refused, now - begin, time.process_time() - cpu)
 
 
