@@ -7,6 +7,8 @@
 //! * The validity before must not be over when the round is decided: lapses come first, so that what is over is not there.
 //! * In a window the old nodes must have own keys; on nodes that only the new set has it may be taken anew, and counts for the
 //!   new set alone (models F9, F11): continuity comes from the old ones.
+//! * Too few keys are seen and it is not certain that they are gone, since nodes are silent that may have them: -NOQUORUM, and
+//!   it may be asked again. -LOCKLOST is final.
 //! * A round that fails takes nothing away: what was sure before is sure still, unless a shorter ttl was sent. That binds from
 //!   the moment when it is sent, also what was sent before and is not decided yet.
 //!
@@ -258,7 +260,7 @@ impl Keeper {
         let name = String::from_utf8_lossy(&work.lock.name).into_owned();
         let outcome = if gone {
             Outcome::Lost(format!("lock '{name}': its time was over before its nodes had answered; acquire it anew"))
-        } else if work.electorate.majority(work.votes.answered()) {
+        } else if !work.electorate.majority(work.electorate.all() & !work.votes.no) {
             Outcome::Lost(format!("lock '{name}': too few of its nodes have it still; acquire it anew"))
         } else {
             Outcome::NoQuorum(self.shortfall(&work, now))

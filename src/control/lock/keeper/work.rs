@@ -168,7 +168,9 @@ impl Keeper {
         }
         let usable = self.usable(&work.electorate);
         let coming = self.mask_of(&work.electorate, super::seat::Seat::coming);
-        !work.electorate.majority(usable) && work.electorate.majority(usable | coming)
+        // Nodes that join have no key of it: they count for an extension by being given one.
+        let joins = matches!(work.deed, Deed::Extend(_)) && work.electorate.newcomers() & coming != 0;
+        (joins || !work.electorate.majority(usable)) && work.electorate.majority(usable | coming)
     }
 
     /// Something about the nodes has changed: what waits for them may go on, or cannot.

@@ -275,6 +275,47 @@ fn a_shorter_extension_binds_from_the_moment_when_it_is_sent() {
     assert_eq!(listed, [], "nobody is sure of it any more");
 }
 
+/// Of three nodes the first two have the lock, and all are there.
+fn on_two_of_three(scene: &Scene) -> (World, Proof) {
+    let mut world = world(scene);
+    world.did(0, 0, Want::Read);
+    world.cut(2);
+    let (token, _) = granted(&world.did(0, 0, acquire(1_000, 0, "me")));
+    world.nodes[2].up = true;
+    world.settle();
+    (world, token)
+}
+
+#[test]
+fn what_a_silent_node_may_have_is_not_lost() {
+    let (mut world, token) = on_two_of_three(&scene());
+    world.cut(1);
+    let text = words(world.did(0, 0, extend(token.clone(), 1_000)));
+    assert_eq!(text, "lock 'lock0': 2 of 3 nodes answered (n1: connection refused)");
+    world.nodes[1].up = true;
+    world.settle();
+    assert!(matches!(world.did(0, 0, extend(token.clone(), 1_000)), Outcome::Extended { .. }));
+    world.nodes[0].keys.clear();
+    let text = words(world.did(0, 0, extend(token, 1_000)));
+    assert!(text.contains("too few of its nodes have it still"), "{text}");
+    world.sound();
+}
+
+#[test]
+fn an_extension_waits_for_nodes_that_are_just_joining() {
+    let (mut world, token) = on_two_of_three(&Scene { spare: 2, each: 5, ..scene() });
+    world.want(0, &[0, 1, 2, 3, 4]);
+    // Two of the three before, and two of the five after: more are needed, and on their way.
+    while world.proxies[0].keeper.view.as_ref().is_some_and(|view| view.new.is_none()) {
+        world.save(0, false);
+    }
+    let session = world.ask(0, 0, name(0), extend(token, 1_000));
+    assert_eq!(world.proxies[0].keeper.preparing.len(), 1);
+    world.settle();
+    assert!(matches!(world.last(session), Some(Outcome::Extended { .. })), "{:?}", world.last(session));
+    world.sound();
+}
+
 fn replaced(safety: Safety) -> (World, Proof) {
     let mut world = world(&Scene { spare: 2, safety, ..scene() });
     let (token, _) = granted(&world.did(0, 0, acquire(1_000, 0, "me")));
