@@ -334,7 +334,10 @@ impl Driver {
                 report.state = Doing::Paused;
             }
         }
-        if let Some(trouble) = progress.trouble() {
+        // Work that was given up may not have noticed yet: where none is under way, nothing is waited for.
+        if report.state != Doing::Idle
+            && let Some(trouble) = progress.trouble()
+        {
             report.last_error = trouble;
         }
         report

@@ -247,11 +247,7 @@ impl Driver {
             let ended = loop {
                 tokio::select! {
                     ended = &mut purge => break ended,
-                    why = &mut down => {
-                        // It waits no more.
-                        self.tools.mover.progress().set_trouble(None);
-                        return Err(Unpaid::Down(why));
-                    }
+                    why = &mut down => return Err(Unpaid::Down(why)),
                     () = self.called.notified() => {
                         self.flush_now().await;
                         if self.is_hurried() {

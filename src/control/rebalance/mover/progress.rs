@@ -37,6 +37,29 @@ pub struct Progress {
     pub(super) samples: Mutex<Reservoir>,
 }
 
+/// Work that says what it waits for. What it said is taken back when it ends, also when it is ended in the middle.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    progress: &'a Progress,
+    said: bool,
+}
+
+impl Waiting<'_> {
+    /// It waits for this.
+    pub(super) fn tell(&mut self, trouble: String) {
+        self.said = true;
+        *held(&self.progress.trouble) = Some(trouble);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.said {
+            *held(&self.progress.trouble) = None;
+        }
+    }
+}
+
 impl Progress {
     /// Keys that still have to move, estimated from what was seen so far.
     #[must_use]
@@ -59,8 +82,9 @@ impl Progress {
         held(&self.trouble).clone()
     }
 
-    pub(in crate::control::rebalance) fn set_trouble(&self, trouble: Option<String>) {
-        *held(&self.trouble) = trouble;
+    /// For work that may have to wait.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        Waiting { progress: self, said: false }
     }
 
     pub(super) fn restored(&self, from: NodeId, db: u32, keys: u64, bytes: u64) {
@@ -96,7 +120,7 @@ impl Progress {
         self.scanned.store(0, Relaxed);
         self.matched.store(0, Relaxed);
         self.total.store(total, Relaxed);
-        self.set_trouble(None);
+        *held(&self.trouble) = None;
     }
 }
 

@@ -69,20 +69,14 @@ impl Shared {
     where
         F: Future<Output = Result<T, MoveError>>,
     {
-        let mut waited = false;
+        let mut waiting = self.progress.waiting();
         loop {
             match work().await {
                 Err(error) if error.is_down() => {
-                    self.progress.set_trouble(Some(error.to_string()));
-                    waited = true;
+                    waiting.tell(error.to_string());
                     sleep(PAUSE).await;
                 }
-                other => {
-                    if waited {
-                        self.progress.set_trouble(None);
-                    }
-                    return other;
-                }
+                other => return other,
             }
         }
     }
