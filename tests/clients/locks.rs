@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use super::{node, python, start};
-use crate::support::{Client, Cluster, circlet::Plan, dir::Dir, wait::until_true};
+use crate::support::{Client, Cluster, circlet::Plan, dir::Dir, voters::wait_all_count};
 
 /// Three nodes, and a Circlet that keeps keys with this prefix as locks. It is usable at once.
 fn cluster(prefix: &str) -> (Cluster, Dir) {
@@ -15,8 +15,7 @@ fn cluster(prefix: &str) -> (Cluster, Dir) {
             .set("lock.bootstrap=true")
     };
     let cluster = Cluster::with(set);
-    let mut client = cluster.client();
-    until_true("the nodes to be met", || client.ask("LOCK.ACQUIRE probe 1000").starts_with("*4"));
+    wait_all_count(&mut cluster.client());
     (cluster, state)
 }
 

@@ -18,6 +18,7 @@ use crate::support::{
     port::Port,
     relay::Relay,
     resp::Value,
+    voters::wait_all_count,
     wait::{LONG, until, until_true},
 };
 
@@ -140,7 +141,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts them and waits until locks are granted.
+    /// Starts them and waits until every node counts everywhere.
     pub fn start(setup: Setup) -> Self {
         let members: Vec<Member> = (1..=setup.nodes).map(|number| Member::start(number, &setup)).collect();
         let states: Vec<Dir> = (0..setup.circlets).map(|_| Dir::new()).collect();
@@ -149,7 +150,7 @@ impl Scene {
         let nodes = (0..setup.nodes).collect();
         let scene = Self { fronts, members, nodes, setup, _states: states };
         for circlet in 0..setup.circlets {
-            scene.wait_granted(circlet, "lock:begin");
+            wait_all_count(&mut scene.client(circlet));
         }
         scene
     }

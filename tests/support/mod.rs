@@ -21,6 +21,7 @@ pub mod redis;
 pub mod relay;
 pub mod resp;
 pub mod seed;
+pub mod voters;
 pub mod wait;
 
 pub use circlet::Circlet;

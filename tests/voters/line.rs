@@ -18,9 +18,7 @@ fn a_set_that_a_broken_connection_had_queued_has_no_effect() {
     let relay = Relay::to(&nodes[2].address());
     let addresses = [nodes[0].address(), nodes[1].address(), relay.address()];
     let scene = Scene::behind(nodes, &addresses, young);
-    // Everybody counts.
-    scene.take("warm");
-    scene.wait_in("n2");
+    scene.wait_all_in();
     relay.hold_requests();
     let mut client = scene.client();
     let reply = client.value("LOCK.ACQUIRE stuck 1000");

@@ -10,9 +10,11 @@ mod line;
 mod scripts;
 mod trust;
 
-use crate::support::{Circlet, Client, Redis, circlet::Plan, dir::Dir, resp::Value, wait::until_true};
+use crate::support::{
+    Circlet, Client, Redis, circlet::Plan, dir::Dir, resp::Value, voters::wait_all_count, wait::until_true,
+};
 
-/// Circlet over nodes for locks; the longest lock is held for a second, so that quarantines are short.
+/// Circlet over nodes for locks; the longest lock is held for two seconds, so that quarantines are short.
 #[derive(Debug)]
 struct Scene {
     circlet: Circlet,
@@ -27,7 +29,7 @@ fn plan(state: &Dir) -> Plan {
 
 /// Nobody has used the nodes for locks, and quarantines are short.
 fn young(plan: Plan) -> Plan {
-    plan.set("lock.max_ttl=1s").argument("--lock-bootstrap")
+    plan.set("lock.max_ttl=2s").argument("--lock-bootstrap")
 }
 
 impl Scene {
@@ -56,6 +58,12 @@ impl Scene {
         self.circlet.client()
     }
 
+    /// Waits until every node counts: a lock that is taken then lies on all of them.
+    #[track_caller]
+    fn wait_all_in(&self) {
+        wait_all_count(&mut self.client());
+    }
+
     /// Takes a lock for a second; gives its fence.
     #[track_caller]
     fn take(&self, name: &str) -> i64 {
@@ -72,12 +80,17 @@ impl Scene {
         of.and_then(|of| of.get(field)).map_or_else(String::new, Value::text)
     }
 
-    /// Waits until the node does not count, for this reason.
+    /// Whether it has been said that the node does not count, for this reason. The log keeps it, also if the quarantine is over
+    /// before somebody looks.
+    fn was_out(&self, node: &str, why: &str) -> bool {
+        let (node, log) = (format!("node={node} "), self.circlet.output());
+        log.lines().any(|line| line.contains("count for locks") && line.contains(&node) && line.contains(why))
+    }
+
+    /// Waits until the node does not count, or did not, for this reason.
     #[track_caller]
     fn wait_out(&self, node: &str, why: &str) {
-        until_true(&format!("{node} out: {why}"), || {
-            self.node(node, "state") != "free" && self.node(node, "why").contains(why)
-        });
+        until_true(&format!("{node} out: {why}"), || self.was_out(node, why));
     }
 
     /// Waits until the node counts.

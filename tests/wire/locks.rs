@@ -4,6 +4,7 @@ use crate::support::{
     Client, Cluster,
     dir::Dir,
     resp::{self, Value},
+    voters::wait_all_count,
     wait::until_true,
 };
 
@@ -13,8 +14,7 @@ fn cluster() -> (Cluster, Dir) {
     let cluster = Cluster::with(|plan| {
         plan.set("workers=2").set(&format!("state={}", state.path().display())).set("lock.bootstrap=true")
     });
-    let mut client = cluster.client();
-    until_true("the nodes to be met", || client.ask("LOCK.ACQUIRE probe 1000").starts_with("*4"));
+    wait_all_count(&mut cluster.client());
     (cluster, state)
 }
 
