@@ -15,8 +15,7 @@
 
 use std::{cell::RefCell, collections::HashMap, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
+use redis_protocol::resp2::types::BytesFrame;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
     time::{Instant, sleep, sleep_until},
@@ -30,6 +29,7 @@ use super::{
 };
 use crate::{
     control::{
+        frames::Frames,
         live::Live,
         probe::{
             backoff::Backoff,
@@ -37,10 +37,7 @@ use crate::{
             known::field,
         },
     },
-    traffic::{
-        resp::{Limits, ReplyScanner},
-        route::Node,
-    },
+    traffic::route::Node,
 };
 
 /// Pauses between tries to reach a node.
@@ -51,8 +48,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const MAX_REPLY: usize = 16 << 20;
 /// Deepest reply: those of the scripts have one level.
 const MAX_NESTING: usize = 4;
-/// Bytes read at a time.
-const CHUNK: usize = 64 << 10;
 /// What the connection is called at the node.
 const NAME: &str = "circlet-lock";
 /// The first version that tells a connection its id; on an older one no lock is ever taken.
@@ -149,8 +144,8 @@ impl Line {
         self.wire.open(line);
         tracing::debug!(node = %self.member.name, line = line.0, "connected for locks");
         self.common.front.input(Input::Met { voter: self.voter, line, facts, sent });
-        let scanner = Frames::default();
-        let carrier = Carrier { line: self, no: line, frames: scanner, info: None, limit: pipe.request_timeout };
+        let frames = frames();
+        let carrier = Carrier { line: self, no: line, frames, info: None, limit: pipe.request_timeout };
         carrier.carry(read, write).await
     }
 
@@ -318,44 +313,9 @@ fn text(frame: BytesFrame) -> Result<String, Trouble> {
     }
 }
 
-/// Bytes of a node, cut into frames.
-#[derive(Debug, Default)]
-pub(super) struct Frames {
-    buf: BytesMut,
-    scanner: ReplyScanner,
-    /// Bytes of `buf` that the scanner has seen.
-    seen: usize,
-}
-
-impl Frames {
-    /// Where more is read to.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
-        self.buf.reserve(CHUNK);
-        &mut self.buf
-    }
-
-    /// The next whole frame.
-    pub(super) fn next(&mut self) -> Result<Option<BytesFrame>, Trouble> {
-        if self.seen == self.buf.len() {
-            return if self.buf.len() > MAX_REPLY { Err(Trouble::Garbage) } else { Ok(None) };
-        }
-        let limits = Limits { max_nesting: MAX_NESTING, ..Limits::default() };
-        match self.scanner.scan(&self.buf[self.seen..], &limits) {
-            Err(_) => Err(Trouble::Garbage),
-            Ok(None) => {
-                self.seen = self.buf.len();
-                self.next()
-            }
-            Ok(Some(end)) => {
-                let bytes = self.buf.split_to(self.seen + end).freeze();
-                self.seen = 0;
-                match decode_bytes(&bytes) {
-                    Ok(Some((frame, _))) => Ok(Some(frame)),
-                    Ok(None) | Err(_) => Err(Trouble::Garbage),
-                }
-            }
-        }
-    }
+/// What cuts the bytes of a node.
+pub(super) fn frames() -> Frames {
+    Frames::new(MAX_NESTING, MAX_REPLY)
 }
 
 /// A time in our own clock from now on, as the runtime's.

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     keeper::{Input, Member},
-    line::{Common, Frames},
+    line::{self, Common},
     script,
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Ear {
         // All that is wanted now; what comes later is in the list.
         self.changes.open.set(true);
         let mut sending = request("SUBSCRIBE", &self.topics.borrow().keys().cloned().collect::<Vec<_>>());
-        let (mut frames, mut heard, mut needed) = (Frames::default(), Instant::now(), Instant::now());
+        let (mut frames, mut heard, mut needed) = (line::frames(), Instant::now(), Instant::now());
         let mut ping = Instant::now() + PING;
         loop {
             if sending.is_empty() {

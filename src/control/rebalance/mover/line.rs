@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
+use bytes::Bytes;
+use redis_protocol::resp2::types::BytesFrame;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     sync::{mpsc, oneshot},
@@ -24,11 +24,11 @@ use tokio::{
 
 use super::request::command;
 use crate::{
-    control::probe::conversation::{Socket, Trouble, connect},
-    traffic::{
-        resp::{Limits, ReplyScanner},
-        route::Node,
+    control::{
+        frames::{Frames, decode},
+        probe::conversation::{Socket, Trouble, connect},
     },
+    traffic::route::Node,
 };
 
 /// Questions under way on one line.
@@ -37,8 +37,6 @@ const DEPTH: usize = 64;
 const MAX_REPLY: usize = 1 << 30;
 /// Deepest reply: XINFO and XRANGE need 4.
 const MAX_NESTING: usize = 16;
-/// Bytes read at a time.
-const CHUNK: usize = 64 << 10;
 
 /// How long a node may take.
 #[derive(Clone, Copy, Debug)]
@@ -123,10 +121,7 @@ impl Line {
         };
         let reply = timeout(self.times.answer, whole).await;
         let reply = reply.unwrap_or_else(|_: Elapsed| Err(Trouble::Timeout(self.times.answer)));
-        let frame = reply.and_then(|bytes| match decode_bytes(&bytes) {
-            Ok(Some((frame, _))) => Ok(frame),
-            Ok(None) | Err(_) => Err(Trouble::Garbage),
-        });
+        let frame = reply.and_then(|bytes| decode(&bytes));
         if frame.is_err() {
             self.broken.store(true, Relaxed);
             self.tasks.iter().for_each(AbortHandle::abort);
@@ -155,27 +150,20 @@ async fn say(
 
 /// Ends, and by that breaks the line, when the node closes it or sends what is no reply.
 async fn listen(mut socket: ReadHalf<Box<dyn Socket>>, mut waiting: mpsc::Receiver<oneshot::Sender<Bytes>>) {
-    let limits = Limits { max_nesting: MAX_NESTING, ..Limits::default() };
-    let mut buf = BytesMut::new();
+    let mut frames = Frames::new(MAX_NESTING, MAX_REPLY);
     while let Some(answer) = waiting.recv().await {
-        let Some(frame) = frame(&mut socket, &mut buf, &limits).await else { return };
+        let Some(frame) = frame(&mut socket, &mut frames).await else { return };
         // Fails if nobody waits for it any more.
         let _ = answer.send(frame);
     }
 }
 
-async fn frame(socket: &mut ReadHalf<Box<dyn Socket>>, buf: &mut BytesMut, limits: &Limits) -> Option<Bytes> {
-    let mut scanner = ReplyScanner::new();
-    let mut seen = 0;
+async fn frame(socket: &mut ReadHalf<Box<dyn Socket>>, frames: &mut Frames) -> Option<Bytes> {
     loop {
-        if seen < buf.len() {
-            match scanner.scan(&buf[seen..], limits).ok()? {
-                Some(end) => return Some(buf.split_to(seen + end).freeze()),
-                None => seen = buf.len(),
-            }
+        if let Some(frame) = frames.next_bytes().ok()? {
+            return Some(frame);
         }
-        buf.reserve(CHUNK);
-        if buf.len() > MAX_REPLY || socket.read_buf(buf).await.ok()? == 0 {
+        if socket.read_buf(frames.room()).await.ok()? == 0 {
             return None;
         }
     }
