@@ -36,4 +36,6 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+#[cfg(test)]
+mod scratch;
 pub mod traffic;

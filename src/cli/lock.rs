@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Exit, complain,
-    operator::{At, json as for_programs, told},
+    operator::{At, ended, json as for_programs, told},
     say,
 };
 
@@ -77,10 +77,7 @@ struct Common {
 
 /// Shows or frees.
 pub(super) fn run(flags: &Flags) -> Exit {
-    carry_out(&flags.what).unwrap_or_else(|text| {
-        complain(text);
-        Exit::NotStarted
-    })
+    ended(carry_out(&flags.what))
 }
 
 fn carry_out(what: &What) -> Result<Exit, String> {

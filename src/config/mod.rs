@@ -23,8 +23,6 @@ mod mistake;
 mod nearest;
 mod nodes;
 mod option;
-#[cfg(test)]
-mod scratch;
 mod secret;
 mod state;
 pub mod twemproxy;

@@ -78,7 +78,7 @@ fn the_ring_must_be_able_to_hold_the_nodes() {
 
 #[test]
 fn mistakes_in_the_files_nodes_have_their_lines() {
-    let dir = crate::config::scratch::Scratch::new("nodes");
+    let dir = crate::scratch::Scratch::new("nodes");
     for (text, expected) in [
         ("nodes = 3", ":1: nodes is 3; write [[nodes]], in double brackets, above each node"),
         ("[nodes]\naddress = \"a:1\"", ":1: nodes is a table; write [[nodes]], in double brackets, above each node"),
@@ -110,7 +110,7 @@ fn mistakes_in_the_files_nodes_have_their_lines() {
 
 #[test]
 fn inline_tables_are_nodes_too() {
-    let dir = crate::config::scratch::Scratch::new("inline");
+    let dir = crate::scratch::Scratch::new("inline");
     let text = "nodes = [{ address = \"a:1\" }, { name = \"b\", address = \"b:1\", weight = 1.5, password = \"\" }]";
     let config = load(Some(&dir.write("c.toml", text)), &Overrides::default()).unwrap();
     assert_eq!(config.nodes.len(), 2);

@@ -52,7 +52,7 @@ fn checked(password: &str) -> Result<Password, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::scratch::Scratch;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_password_file_holds_one_line() {

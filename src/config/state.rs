@@ -45,7 +45,7 @@ fn open(dir: &Path) -> Result<File, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::scratch::Scratch;
+    use crate::scratch::Scratch;
 
     fn with_state(path: &Path) -> Config {
         Config { state: Some(path.to_path_buf()), ..Config::default() }

@@ -1,6 +1,7 @@
 //! The whole way: file and flags to a configuration or to all mistakes.
 
-use super::{scratch::Scratch, *};
+use super::*;
+use crate::scratch::Scratch;
 
 fn flags(assignments: &[&str]) -> Overrides {
     Overrides {

@@ -293,14 +293,13 @@ mod tests {
 
     #[test]
     fn a_state_directory_lets_in_one_circlet_at_a_time() {
-        let dir = std::env::temp_dir().join(format!("circlet-start-{}", std::process::id()));
-        let config = [Pool::only(Config { state: Some(dir.clone()), ..config(0, 0) })];
+        let dir = crate::scratch::Scratch::new("start");
+        let config = [Pool::only(Config { state: Some(dir.path().to_path_buf()), ..config(0, 0) })];
         let first = Doors::open(&config).unwrap();
         assert!(first.admin_address().is_some());
         let error = Doors::open(&config).unwrap_err()[0].to_string();
         assert!(error.contains("is in use by another Circlet"), "{error}");
         drop(first);
         assert!(Doors::open(&config).is_ok());
-        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use self::wishes::Login;
 pub(super) use self::wishes::{Changes, command};
 use super::{
     Exit, complain,
-    operator::{At, Consent, consent, planned, text},
+    operator::{At, Consent, consent, ended, planned, text},
     plan, rebalance,
     remote::Remote,
     say,
@@ -146,10 +146,7 @@ pub(super) fn run(flags: Flags) -> Exit {
             return Exit::Misconfigured;
         }
     };
-    change(&wishes, &how).unwrap_or_else(|text| {
-        complain(text);
-        Exit::NotStarted
-    })
+    ended(change(&wishes, &how))
 }
 
 impl What {
@@ -281,14 +278,11 @@ mod tests {
 
     #[test]
     fn a_password_goes_from_its_file_to_the_node() {
-        let dir = std::env::temp_dir().join(format!("circlet-node-cli-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("secret");
-        std::fs::write(&file, "hush\n").unwrap();
+        let dir = crate::scratch::Scratch::new("node-cli");
+        let file = dir.write("secret", "hush\n");
         let fake = Fake::with(&[&reply(), b"+OK\r\n"]);
         let line = format!("node add d h:1 --user u --node-password-file {} --yes", file.display());
         assert_eq!(run(&line, fake.address()), Exit::Ended);
         assert_eq!(fake.asked()[1], "CIRCLET NODE ADD d h:1 USER u PASSWORD hush");
-        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -23,7 +23,7 @@ pub(super) use self::{
     planned::planned,
     told::told,
 };
-use super::remote::Remote;
+use super::{Exit, complain, remote::Remote};
 
 /// The environment's variable with the token.
 const TOKEN: &str = "CIRCLET_ADMIN_TOKEN";
@@ -64,6 +64,14 @@ fn first_line(path: &PathBuf) -> Result<String, String> {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(format!("--token-file: {} is empty; write the token into it", path.display())),
     }
+}
+
+/// How a subcommand ends that has asked a running Circlet; why it could not, or was refused, is told.
+pub(super) fn ended(done: Result<Exit, String>) -> Exit {
+    done.unwrap_or_else(|text| {
+        complain(text);
+        Exit::NotStarted
+    })
 }
 
 /// What the person at the terminal says to a question.

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use self::watch::numbered;
 pub(super) use self::watch::watch;
 use super::{
-    Exit, complain,
-    operator::{At, json, lines},
+    Exit,
+    operator::{At, ended, json, lines},
     say,
 };
 
@@ -74,10 +74,7 @@ struct Common {
 
 /// Shows or steers.
 pub(super) fn run(flags: &Flags) -> Exit {
-    carry_out(&flags.what).unwrap_or_else(|text| {
-        complain(text);
-        Exit::NotStarted
-    })
+    ended(carry_out(&flags.what))
 }
 
 fn carry_out(what: &What) -> Result<Exit, String> {

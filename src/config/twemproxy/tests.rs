@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::config::{Changes, OnNodeDown, Profile, load as load_toml, scratch::Scratch};
+use crate::{
+    config::{Changes, OnNodeDown, Profile, load as load_toml},
+    scratch::Scratch,
+};
 
 const GOLDEN: &str = include_str!("../../../tests/data/twemproxy.txt");
 

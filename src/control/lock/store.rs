@@ -222,25 +222,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::control::sealed::Step;
-
-    /// A directory that goes with its owner.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("circlet-locks-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir(&dir).unwrap();
-            Self(dir)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::{control::sealed::Step, scratch::Scratch};
 
     const BASIS: Basis = Basis { nodes: 3, max_ttl_ms: 60_000 };
 
@@ -266,20 +248,20 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_as_it_was_and_pools_have_their_own() {
-        let dir = Dir::new("back");
-        let (store, none) = Store::open(&dir.0, None).unwrap();
+        let dir = Scratch::new("locks-back");
+        let (store, none) = Store::open(dir.path(), None).unwrap();
         assert_eq!(none, None);
         store.save(BASIS, &full(3)).unwrap();
-        let (other, none) = Store::open(&dir.0, Some("al/pha")).unwrap();
-        assert_eq!((none, other.path()), (None, dir.0.join("locks-al%2Fpha.json")));
-        let (_, found) = Store::open(&dir.0, None).unwrap();
+        let (other, none) = Store::open(dir.path(), Some("al/pha")).unwrap();
+        assert_eq!((none, other.path()), (None, dir.path().join("locks-al%2Fpha.json")));
+        let (_, found) = Store::open(dir.path(), None).unwrap();
         assert_eq!(found, Some(Found { basis: BASIS, state: full(3) }));
     }
 
     #[test]
     fn wherever_a_write_is_cut_off_there_is_the_old_state_or_the_new_one() {
-        let dir = Dir::new("cut");
-        let (store, _) = Store::open(&dir.0, None).unwrap();
+        let dir = Scratch::new("locks-cut");
+        let (store, _) = Store::open(dir.path(), None).unwrap();
         store.save(BASIS, &full(1)).unwrap();
         for (epoch, cut) in
             [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::SyncDirectory].into_iter().enumerate()
@@ -287,7 +269,7 @@ mod tests {
             let epoch = epoch as u64 + 2;
             let mut gate = |step| if step == cut { Err(io::Error::other("the machine stops")) } else { Ok(()) };
             assert!(store.save_through(BASIS, &full(epoch), &mut gate).is_err());
-            let found = Store::open(&dir.0, None).unwrap().1.unwrap().state;
+            let found = Store::open(dir.path(), None).unwrap().1.unwrap().state;
             let kept = if cut == Step::SyncDirectory { epoch } else { 1 };
             assert_eq!(found, full(kept), "cut before {cut:?}");
         }
@@ -295,13 +277,13 @@ mod tests {
 
     #[test]
     fn what_is_damaged_or_newer_is_refused_with_the_cure_and_stays() {
-        let dir = Dir::new("damaged");
-        let (store, _) = Store::open(&dir.0, None).unwrap();
+        let dir = Scratch::new("locks-damaged");
+        let (store, _) = Store::open(dir.path(), None).unwrap();
         store.save(BASIS, &full(1)).unwrap();
         let whole = fs::read(store.path()).unwrap();
         let refused = |bytes: &[u8]| {
             fs::write(store.path(), bytes).unwrap();
-            let error = Store::open(&dir.0, None).unwrap_err().to_string();
+            let error = Store::open(dir.path(), None).unwrap_err().to_string();
             assert_eq!(fs::read(store.path()).unwrap(), bytes, "it stays as it is");
             error
         };

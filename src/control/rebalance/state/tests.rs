@@ -6,25 +6,8 @@ use super::*;
 use crate::{
     config::{Overrides, load},
     control::sealed::Step,
+    scratch::Scratch,
 };
-
-/// A directory that goes with its owner.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("circlet-state-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir(&dir).unwrap();
-        Self(dir)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn config_of(nodes: &[&str], set: &[&str]) -> Config {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
@@ -77,26 +60,26 @@ fn full(config: &Config) -> State {
     }
 }
 
-fn saved(dir: &Dir, state: &State, config: &Config) -> Store {
-    let (store, _) = Store::open(&dir.0, None, config).unwrap();
+fn saved(dir: &Scratch, state: &State, config: &Config) -> Store {
+    let (store, _) = Store::open(dir.path(), None, config).unwrap();
     store.save(state).unwrap();
     store
 }
 
-fn opened(dir: &Dir, config: &Config) -> Result<Option<State>, StateError> {
-    Store::open(&dir.0, None, config).map(|(_, state)| state)
+fn opened(dir: &Scratch, config: &Config) -> Result<Option<State>, StateError> {
+    Store::open(dir.path(), None, config).map(|(_, state)| state)
 }
 
 #[test]
 fn a_state_reads_back_as_it_was_written() {
-    let dir = Dir::new("round");
+    let dir = Scratch::new("state-round");
     let config = config();
     assert_eq!(opened(&dir, &config).unwrap(), None);
     let state = full(&config);
     let store = saved(&dir, &state, &config);
     assert_eq!(opened(&dir, &config).unwrap(), Some(state));
     assert_eq!(fs::metadata(store.path()).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "nothing is left over");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
     let value: serde_json::Value = serde_json::from_slice(&fs::read(store.path()).unwrap()).unwrap();
     assert_eq!((value["format"].as_u64(), value["state"]["epoch"].as_u64()), (Some(1), Some(17)));
     for set in [["ring.distribution=ketama", "ring.hash_tag=$$"], ["ring.distribution=modula", "ring.hash=md5"]] {
@@ -109,25 +92,25 @@ fn a_state_reads_back_as_it_was_written() {
 
 #[test]
 fn pools_have_files_of_their_own() {
-    let dir = Dir::new("pools");
+    let dir = Scratch::new("state-pools");
     let config = config();
     for (pool, name) in
         [(Some("alpha"), "ring-alpha.json"), (Some("../x y"), "ring-..%2Fx%20y.json"), (None, "ring.json")]
     {
-        let (store, found) = Store::open(&dir.0, pool, &config).unwrap();
+        let (store, found) = Store::open(dir.path(), pool, &config).unwrap();
         assert_eq!(found, None);
-        assert_eq!(store.path(), dir.0.join(name));
+        assert_eq!(store.path(), dir.path().join(name));
         store.save(&State::new(&config)).unwrap();
-        assert!(dir.0.join(name).is_file());
+        assert!(dir.path().join(name).is_file());
     }
 }
 
 #[test]
 fn passwords_of_configured_nodes_stay_in_the_configuration() {
-    let dir = Dir::new("passwords");
+    let dir = Scratch::new("state-passwords");
     let mut config = config();
     let store = saved(&dir, &full(&config), &config);
-    let text = || fs::read_to_string(dir.0.join("ring.json")).unwrap();
+    let text = || fs::read_to_string(dir.path().join("ring.json")).unwrap();
     assert!(!text().contains("hush-a") && text().contains("hush-d") && text().contains("hush-e"));
     // A new password in the configuration is the one that holds.
     config.nodes[0].password = Some("hush-new".into());
@@ -157,7 +140,7 @@ fn wherever_a_write_is_cut_off_there_is_the_old_state_or_the_new_one() {
     let (old, new) = (State::new(&config), full(&config));
     let steps = [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::SyncDirectory];
     let mut seen = Vec::new();
-    let dir = Dir::new("order");
+    let dir = Scratch::new("state-order");
     saved(&dir, &old, &config)
         .save_through(&new, &mut |step| {
             seen.push(step);
@@ -166,7 +149,7 @@ fn wherever_a_write_is_cut_off_there_is_the_old_state_or_the_new_one() {
         .unwrap();
     assert_eq!(seen, steps, "content is synced before it gets its name, and then the name");
     for cut in steps {
-        let dir = Dir::new(&format!("cut-{cut:?}"));
+        let dir = Scratch::new(&format!("state-cut-{cut:?}"));
         let store = saved(&dir, &old, &config);
         let mut gate = |step| if step == cut { Err(io::Error::other("cut off")) } else { Ok(()) };
         let error = store.save_through(&new, &mut gate).unwrap_err().to_string();
@@ -176,7 +159,7 @@ fn wherever_a_write_is_cut_off_there_is_the_old_state_or_the_new_one() {
         // Whatever of the new file reached the disk, it is not looked at, and the next write goes through.
         let whole = fs::read(store.path()).unwrap();
         for length in [0, 1, whole.len() / 2, whole.len()] {
-            fs::write(dir.0.join("ring.json.new"), &whole[..length]).unwrap();
+            fs::write(dir.path().join("ring.json.new"), &whole[..length]).unwrap();
             assert_eq!(opened(&dir, &config).unwrap().as_ref(), Some(expected));
         }
         store.save(&new).unwrap();
@@ -186,7 +169,7 @@ fn wherever_a_write_is_cut_off_there_is_the_old_state_or_the_new_one() {
 
 #[test]
 fn a_damaged_file_is_refused_and_stays_as_it_is() {
-    let dir = Dir::new("damaged");
+    let dir = Scratch::new("state-damaged");
     let config = config();
     let path = saved(&dir, &full(&config), &config).path();
     let whole = fs::read(&path).unwrap();
@@ -212,7 +195,7 @@ fn a_damaged_file_is_refused_and_stays_as_it_is() {
 
 #[test]
 fn a_newer_file_is_refused_and_stays_as_it_is() {
-    let dir = Dir::new("newer");
+    let dir = Scratch::new("state-newer");
     let config = config();
     let path = saved(&dir, &full(&config), &config).path();
     let newer = fs::read_to_string(&path).unwrap().replacen("\"format\":1,", "\"format\":2,", 1);

@@ -7,22 +7,24 @@ use std::{
 };
 
 /// A directory that is removed when the test ends.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes an empty directory; `name` is unique among the tests.
-    pub(super) fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("circlet-config-{}-{name}", process::id()));
+    pub(crate) fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("circlet-unit-{}-{name}", process::id()));
+        // Left over from a process of the same number.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file into it and returns its path.
-    pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, content).unwrap();
         path
