@@ -23,8 +23,6 @@ mod session;
 mod staged;
 mod wire;
 
-use std::time::{Duration, Instant};
-
 use fastrand::Rng;
 
 use nemesis::{Nemesis, circlet, net, nodes};
@@ -111,11 +109,7 @@ fn one_client_at_a_time_while_a_clock_jumps() {
 #[test]
 #[ignore = "takes as long as it is told"]
 fn soak() {
-    let minutes: u64 = std::env::var("MINUTES").map_or(1, |text| text.parse().expect("MINUTES is a number"));
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let mut seed = seed::number("soak");
-    for round in 1.. {
-        eprintln!("--- round {round}: SEED={seed}");
+    seed::soak(|seed| {
         let mut rng = Rng::with_seed(seed);
         let (relays, keeps, clock) = (rng.bool(), rng.u8(..3) == 0, rng.bool() && Redis::has_clocks());
         let (nodes, circlets) = (rng.usize(3..=5), rng.usize(1..=2));
@@ -127,9 +121,5 @@ fn soak() {
         let setup = Setup { nodes, voters, circlets, relays, keeps, clock, ..SETUP };
         let (clients, strikes) = (rng.u16(4..13), rng.usize(2..12));
         Round { setup, clients, nemeses: &nemeses, strikes }.play(seed).expect_whole(seed);
-        if Instant::now() > end {
-            break;
-        }
-        seed = seed.wrapping_add(1);
-    }
+    });
 }

@@ -18,17 +18,7 @@ const LOCK: &str = "orders";
 /// Longer than a scene takes, before it is over.
 const TTL: u64 = 2_000;
 
-const SETUP: Setup = Setup {
-    nodes: 3,
-    voters: 3,
-    circlets: 1,
-    relays: false,
-    keeps: false,
-    clock: false,
-    max_ttl: TTL,
-    timeout: "250ms",
-    inside: None,
-};
+const SETUP: Setup = Setup { max_ttl: TTL, timeout: "250ms", ..super::SETUP };
 
 /// All rules of the keeper but what `change` switches off.
 fn without(change: impl FnOnce(&mut keeper::Safety)) -> Safety {

@@ -27,8 +27,6 @@ mod round;
 mod scene;
 mod wire;
 
-use std::time::{Duration, Instant};
-
 use ::circlet::control::rebalance::{drive::Safety, mover};
 use fastrand::Rng;
 
@@ -176,11 +174,7 @@ fn moves_without_a_fence_are_found_out() {
 #[test]
 #[ignore = "takes as long as it is told"]
 fn soak() {
-    let minutes: u64 = std::env::var("MINUTES").map_or(1, |text| text.parse().expect("MINUTES is a number"));
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let mut seed = seed::number("soak");
-    for round in 1.. {
-        eprintln!("--- round {round}: SEED={seed}");
+    seed::soak(|seed| {
         let mut rng = Rng::with_seed(seed);
         let (relays, keeps) = (rng.bool(), rng.u8(..5) > 0);
         let orders: [&dyn Nemesis; 3] = [&changes::Rate, &changes::Pause, &changes::Abort];
@@ -189,9 +183,5 @@ fn soak() {
         let (ballast, clients) = (Ballast { keys: 20_000, fields: 2_000 }, rng.u16(4..13));
         let (changes, strikes) = (rng.usize(1..7), rng.usize(0..8));
         Round { setup, clients, ballast, changes, nemeses: &nemeses, strikes }.play(seed).expect_whole(seed);
-        if Instant::now() > end {
-            break;
-        }
-        seed = seed.wrapping_add(1);
-    }
+    });
 }

@@ -21,21 +21,21 @@ use crate::traffic::{
 impl Core {
     /// Deals with a request because of its session's modes; `None`: it goes its usual way.
     pub(super) fn intercept(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Taken> {
+        if let Some(taken) = self.while_hearing(key, row) {
+            return Some(taken);
+        }
         let modes = self.client(key)?.modes;
-        if modes.has(Modes::MONITOR)
-            && let Some(taken) = self.while_monitoring(key, row)
-        {
-            return Some(taken);
-        }
-        if modes.has(Modes::SUBSCRIBED)
-            && let Some(taken) = self.while_subscribed(key, row)
-        {
-            return Some(taken);
-        }
         let taken = if modes.has(Modes::QUEUEING) { self.while_queueing(key, request, row) } else { None };
         if modes.has(Modes::TRACKING) && self.client(key)?.tracking().is_some_and(|tracking| tracking.caching) {
             return Some(self.after_caching(key, request, row, taken));
         }
         taken
+    }
+
+    /// A monitor, and who is subscribed with RESP2, may give few commands; `None`: this is one of them, or it is no such session.
+    pub(super) fn while_hearing(&mut self, key: ClientKey, row: &Row) -> Option<Taken> {
+        let modes = self.client(key)?.modes;
+        let taken = if modes.has(Modes::MONITOR) { self.while_monitoring(key, row) } else { None };
+        if taken.is_none() && modes.has(Modes::SUBSCRIBED) { self.while_subscribed(key, row) } else { taken }
     }
 }

@@ -347,16 +347,11 @@ fn stand_ins_that_are_not_purged_are_found_out() {
 #[test]
 #[ignore = "takes as long as it is told"]
 fn soak() {
-    let minutes: u64 = std::env::var("MINUTES").map_or(1, |text| text.parse().expect("MINUTES is a number"));
-    let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let mut seed = seed::number("soak");
-    while Instant::now() < end {
-        eprintln!("--- SEED={seed}");
+    seed::soak(|seed| {
         let mut rng = Rng::with_seed(seed);
         let setup = Setup { nodes: rng.usize(2..6), keeps: rng.u8(..4) > 0, ..SETUP };
         let steps = rng.usize(8..30);
         let (found, log) = play(setup, seed, |walk| (0..steps).for_each(|_| walk.step()));
         assert!(found.is_empty(), "SEED={seed}: old values were read.\n{log}\n\n{}", found.join("\n"));
-        seed = seed.wrapping_add(1);
-    }
+    });
 }

@@ -226,10 +226,8 @@ fn places(work: &Work, token: Token) -> Mask {
 
 /// The key that a majority has, and for how long a majority will.
 fn majority_key(work: &Work) -> Option<(&Key, u64)> {
-    let electorate = &work.electorate;
-    let decides = |mask: Mask| {
-        electorate.majority(mask) || (mask & electorate.old).count_ones() * 2 > electorate.old.count_ones()
-    };
+    // Also in a window: what was taken before it lies at the old nodes.
+    let decides = |mask: Mask| work.electorate.majority_before(mask);
     let (_, key) = keys(work).find(|(_, key)| decides(places(work, key.token)))?;
     let mut left: Vec<_> = keys(work).filter(|(_, other)| other.token == key.token).collect();
     left.sort_unstable_by_key(|(_, key)| std::cmp::Reverse(key.pttl_ms));

@@ -86,12 +86,17 @@ pub(super) struct Electorate {
 impl Electorate {
     /// Whether `yes` decides.
     pub(super) fn majority(&self, yes: Mask) -> bool {
-        more_than_half(yes, self.old) && self.new.is_none_or(|new| more_than_half(yes, new))
+        self.majority_before(yes) && self.new.is_none_or(|new| more_than_half(yes, new))
+    }
+
+    /// Whether `yes` has a majority of those that count alone, or before the change.
+    pub(super) fn majority_before(&self, yes: Mask) -> bool {
+        more_than_half(yes, self.old)
     }
 
     /// Whether `yes` has a majority before the change, or after it.
     pub(super) fn either(&self, yes: Mask) -> bool {
-        more_than_half(yes, self.old) || self.new.is_some_and(|new| more_than_half(yes, new))
+        self.majority_before(yes) || self.new.is_some_and(|new| more_than_half(yes, new))
     }
 
     /// Those that vote after the change only.

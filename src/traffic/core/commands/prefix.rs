@@ -74,17 +74,10 @@ impl Core {
     /// A request that names a lock; `None`: it names none.
     fn on_prefix(&mut self, key: ClientKey, request: Request<'_>, row: &Row) -> Option<Taken> {
         let (first, several) = self.lock_among(request, row)?;
+        if let Some(taken) = self.while_hearing(key, row) {
+            return Some(taken);
+        }
         let modes = self.client(key)?.modes;
-        if modes.has(Modes::MONITOR)
-            && let Some(taken) = self.while_monitoring(key, row)
-        {
-            return Some(taken);
-        }
-        if modes.has(Modes::SUBSCRIBED)
-            && let Some(taken) = self.while_subscribed(key, row)
-        {
-            return Some(taken);
-        }
         if modes.has(Modes::QUEUEING) {
             return Some(self.reject(key, row, &Refusal::LockInTransaction(&row.name)));
         }
