@@ -171,7 +171,9 @@ mod tests {
         (room / 2..2 * room).for_each(|n| arrived.mark(0, &key(n)));
         let share = held(0..2 * room);
         assert!((0.4..=0.5).contains(&share), "{share}");
-        assert!(held(2 * room - 1_000..2 * room) > 0.98, "the last ones are there");
+        // Of the last thousand each may have had to go for one of those behind it: 1.5 of 100 on average.
+        let last = held(2 * room - 1_000..2 * room);
+        assert!(last > 0.96, "the last ones are there: {last}");
         assert!(held(2 * room..3 * room) == 0.0);
     }
 }
