@@ -181,3 +181,21 @@ fn waiting_for_a_lock_is_not_slow() {
     client.expect("LOCK.ACQUIRE orders 30000 WAIT 100", "*-1\r\n");
     assert!(!client.ask("SLOWLOG GET 100").contains("LOCK.ACQUIRE"));
 }
+
+#[test]
+fn limits_change_while_locks_are_held() {
+    let (cluster, _state) = cluster();
+    let mut client = cluster.client();
+    let token = acquire(&mut client, "LOCK.ACQUIRE orders 30000");
+    client.expect("CONFIG SET circlet.lock.max_held 1 circlet.lock.max_waiters 0", "+OK\r\n");
+    let full = client.ask("LOCK.ACQUIRE other 30000");
+    assert!(full.starts_with("-ERR lock 'other': 1 locks are held") && full.contains("raise lock.max_held"), "{full}");
+    // What is held goes on.
+    assert!(client.ask(&format!("LOCK.EXTEND orders {token} 30000")).starts_with("*2\r\n"));
+    client.expect("CONFIG SET circlet.lock.max_held 2", "+OK\r\n");
+    let nobody = cluster.client().ask("LOCK.ACQUIRE orders 30000 WAIT 1000");
+    assert!(nobody.starts_with("-ERR lock 'orders': ") && nobody.contains("lock.max_waiters"), "{nobody}");
+    acquire(&mut client, "LOCK.ACQUIRE other 30000");
+    let restart = client.ask("CONFIG SET circlet.lock.max_ttl 2m");
+    assert!(restart.contains("it needs a restart"), "{restart}");
+}

@@ -66,7 +66,7 @@ pub(super) fn begin(found: Option<Found>, rules: &Rules, boot: &str, now: Now) -
 mod tests {
     use super::*;
     use crate::control::lock::{
-        keeper::{Member, Safety},
+        keeper::{Limits, Member, Safety},
         state::Known,
     };
 
@@ -75,9 +75,7 @@ mod tests {
             nodes,
             max_ttl: Duration::from_millis(max_ttl),
             bootstrap: false,
-            node_time: Duration::from_millis(250),
-            max_waiters: 10,
-            max_held: 10,
+            limits: Limits { node_time: Duration::from_millis(250), max_waiters: 10, max_held: 10 },
             safety: Safety::default(),
         }
     }

@@ -44,7 +44,7 @@ use crate::{
     traffic::{core::Message, lock::LockAsk, refusal::Refusal, worker::Fleet},
 };
 pub use front::{Front, Inbox, queue};
-use keeper::{Input, Keeper, Rules};
+use keeper::{Input, Keeper, Limits, Rules};
 use line::Common;
 use outcome::Outcome;
 use shell::{Disk, Shell};
@@ -182,11 +182,18 @@ fn rules(config: &Config, safety: Safety) -> Rules {
         nodes: config.lock.nodes,
         max_ttl: config.traffic.locks.max_ttl,
         bootstrap: config.lock.bootstrap,
+        limits: limits(config),
+        safety: safety.keeper,
+    }
+}
+
+/// What of it may change while it goes by them.
+fn limits(config: &Config) -> Limits {
+    Limits {
         // A node's connection is given up no sooner than its vote.
         node_time: config.lock.node_timeout.min(config.traffic.pipe.request_timeout),
         max_waiters: config.lock.max_waiters,
         max_held: config.lock.max_held,
-        safety: safety.keeper,
     }
 }
 

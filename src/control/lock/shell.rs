@@ -119,6 +119,7 @@ impl Shell {
                     if count == 0 {
                         return;
                     }
+                    self.follow();
                     for event in events.drain(..) {
                         self.take(event);
                     }
@@ -134,6 +135,12 @@ impl Shell {
             }
             self.show();
         }
+    }
+
+    /// Has the keeper go by the limits that hold now.
+    fn follow(&mut self) {
+        let limits = self.common.live.see(super::limits);
+        self.keeper.limit(limits);
     }
 
     fn take(&mut self, event: Event) {

@@ -66,7 +66,7 @@ impl Keeper {
     }
 
     fn too_many(&self, lock: &LockName) -> Option<String> {
-        (self.held.len() >= self.rules.max_held).then(|| {
+        (self.held.len() >= self.rules.limits.max_held).then(|| {
             format!(
                 "lock '{}': {} locks are held by way of this Circlet already; raise lock.max_held, or release some",
                 String::from_utf8_lossy(&lock.name),

@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use rustc_hash::FxHashMap;
 
 use super::{
-    Facts, Input, LineNo, Member, Now, Output, Rules, Said, Script, Ticket, Voter,
+    Facts, Input, Limits, LineNo, Member, Now, Output, Rules, Said, Script, Ticket, Voter,
     dice::Dice,
     held::Holdings,
     placement::SLOTS,
@@ -156,6 +156,11 @@ impl Keeper {
         if cfg!(debug_assertions) && self.numbers.is_multiple_of(256) {
             self.check();
         }
+    }
+
+    /// These limits hold for what comes now: who waits or holds goes on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.rules.limits = limits;
     }
 
     /// What is to be done, one at a time.

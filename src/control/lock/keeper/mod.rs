@@ -41,7 +41,7 @@ use bytes::Bytes;
 pub use self::{
     machine::Keeper,
     placement::{SLOTS, slot},
-    rules::{Rules, Safety},
+    rules::{Limits, Rules, Safety},
 };
 use crate::traffic::lock::{LockAsk, LockName};
 

@@ -14,14 +14,21 @@ pub struct Rules {
     pub max_ttl: Duration,
     /// The nodes of a young ring are admitted at once: the operator says that nobody holds a lock on them.
     pub bootstrap: bool,
+    /// Those that may change.
+    pub limits: Limits,
+    /// For tests that must fail.
+    pub safety: Safety,
+}
+
+/// What may change at any time: no promise that was made rests on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
     /// How long a round waits for answers.
     pub node_time: Duration,
     /// Clients that may wait, of all locks.
     pub max_waiters: usize,
     /// Locks that may be held.
     pub max_held: usize,
-    /// For tests that must fail.
-    pub safety: Safety,
 }
 
 impl Rules {

@@ -151,7 +151,7 @@ impl Sessions {
 impl Keeper {
     /// Has somebody wait for a lock; the first of them contends.
     pub(super) fn wait(&mut self, ask: LockAsk, wait_ms: u64, now: Now) {
-        if self.waiters >= self.rules.max_waiters {
+        if self.waiters >= self.rules.limits.max_waiters {
             let text = format!(
                 "lock '{}': {} clients wait for locks already; raise lock.max_waiters, or ask without WAIT",
                 String::from_utf8_lossy(&ask.lock.name),

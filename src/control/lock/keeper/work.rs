@@ -155,7 +155,7 @@ impl Keeper {
     }
 
     fn prepare(&mut self, id: u64, mut work: Box<Work>, now: Now) {
-        work.timer = Some(self.timers.set(now + self.rules.node_time, Due::Round(id)));
+        work.timer = Some(self.timers.set(now + self.rules.limits.node_time, Due::Round(id)));
         self.preparing.insert(id);
         self.works.insert(id, work);
     }
@@ -226,7 +226,7 @@ impl Keeper {
                 *room = Some(seat.why_not(now));
             }
         }
-        work.timer = Some(self.timers.set(now + self.rules.node_time, Due::Round(id)));
+        work.timer = Some(self.timers.set(now + self.rules.limits.node_time, Due::Round(id)));
     }
 
     /// A voter has answered, or will not.
@@ -268,7 +268,7 @@ impl Keeper {
             self.start(id, work, now);
             return;
         }
-        work.votes.close(&format!("no answer within {} ms", self.rules.node_time.as_millis()));
+        work.votes.close(&format!("no answer within {} ms", self.rules.limits.node_time.as_millis()));
         self.decide(id, work, now);
     }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Input, Keeper, Output, Rules, Safety},
+    super::{Input, Keeper, Limits, Output, Rules, Safety},
     judge::Property,
     world::{MAX_TTL, Scene, World, member, name},
 };
@@ -147,9 +147,7 @@ fn b2_a_quarantine_is_longer_than_any_lock() {
             nodes: 3,
             max_ttl,
             bootstrap: false,
-            node_time: LONG,
-            max_waiters: 1,
-            max_held: 1,
+            limits: Limits { node_time: LONG, max_waiters: 1, max_held: 1 },
             safety: Safety::default(),
         };
         assert!(rules.quarantine() >= max_ttl + max_ttl / 100 + Duration::from_millis(500));
@@ -640,10 +638,10 @@ fn limits_say_what_to_do() {
     assert!(too_long.contains("longer than lock.max_ttl (1000 ms)"), "{too_long}");
     assert!(words(world.did(0, 0, acquire(3, 0, "me"))).contains("ask for 4 at least"));
     granted(&world.did(0, 0, acquire(1_000, 0, "me")));
-    world.proxies[0].keeper.rules.max_held = 1;
+    world.proxies[0].keeper.rules.limits.max_held = 1;
     assert!(words(world.did(0, 1, acquire(500, 0, "you"))).contains("lock.max_held"));
-    world.proxies[0].keeper.rules.max_held = 9;
-    world.proxies[0].keeper.rules.max_waiters = 0;
+    world.proxies[0].keeper.rules.limits.max_held = 9;
+    world.proxies[0].keeper.rules.limits.max_waiters = 0;
     assert!(words(world.did(0, 1, acquire(500, 50, "you"))).contains("lock.max_waiters"));
 }
 

@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    super::{Input, Keeper, LineNo, Member, Now, Output, Rules, Safety, Script, Ticket, Token, Voter, validity},
+    super::{
+        Input, Keeper, Limits, LineNo, Member, Now, Output, Rules, Safety, Script, Ticket, Token, Voter, validity,
+    },
     judge::{Judge, Property},
     node::{Node, Oddity},
 };
@@ -194,9 +196,11 @@ impl World {
             nodes: self.scene.each,
             max_ttl: MAX_TTL,
             bootstrap: true,
-            node_time: Duration::from_millis(self.scene.node_time),
-            max_waiters: 1_000_000,
-            max_held: 1_000_000,
+            limits: Limits {
+                node_time: Duration::from_millis(self.scene.node_time),
+                max_waiters: 1_000_000,
+                max_held: 1_000_000,
+            },
             safety: self.scene.safety,
         }
     }
