@@ -10,6 +10,7 @@ use crate::support::{
     circlet::{BINARY, Plan},
     dir::Dir,
     resp::Value,
+    voters::wait_all_count,
     wait::{LONG, until_true},
 };
 
@@ -228,6 +229,43 @@ fn nodes_that_join_and_leave_are_joint_for_a_time_and_locks_stay_held() {
     assert_eq!(client.ask(&format!("LOCK.RELEASE a {token}")), ":1\r\n");
     let next = other.value("LOCK.ACQUIRE a 2000 WAIT 10000");
     assert!(next.list()[1].number() > fence);
+}
+
+#[test]
+fn locks_stay_held_while_one_of_their_nodes_leaves_and_another_is_replaced() {
+    let plan = Plan::default().set("lock.max_ttl=2s").argument("--lock-bootstrap");
+    let changing = Changing::start(plan, Redis::several(6), 5);
+    let (mut client, mut other) = (changing.client(), changing.client());
+    wait_all_count(&mut client);
+    // Each lies on three of the five, so that the change is some other for each.
+    let take = |client: &mut Client, name: &str| {
+        let held = client.value(&format!("LOCK.ACQUIRE {name} 2000 WAIT 10000"));
+        (held.list()[0].text(), held.list()[1].number())
+    };
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let held = names.map(|name| (name, take(&mut client, name)));
+    changing.change(&format!("CIRCLET NODE REMOVE n1 AND REPLACE n2 {}", changing.servers[5].address()));
+    let mut holds = |client: &mut Client| {
+        for (name, (token, _)) in &held {
+            let extended = client.ask(&format!("LOCK.EXTEND {name} {token} 2000"));
+            assert!(extended.starts_with("*2\r\n"), "{name}: {extended}");
+            assert_eq!(other.ask(&format!("LOCK.ACQUIRE {name} 2000")), "*-1\r\n", "{name}");
+        }
+    };
+    while !changing.circlet.output().contains("these nodes alone keep locks") {
+        holds(&mut client);
+    }
+    holds(&mut client);
+    changing.settle();
+    for (name, (token, fence)) in &held {
+        assert_eq!(client.ask(&format!("LOCK.RELEASE {name} {token}")), ":1\r\n", "{name}");
+        assert!(take(&mut client, name).1 > *fence, "{name}");
+    }
+    // Those that are no nodes any more are left alone.
+    for server in [1, 2] {
+        let lines = || changing.servers[server].client().value("CLIENT LIST").text();
+        until_true("no connection of locks", || !lines().contains("name=circlet-lock "));
+    }
 }
 
 #[test]
