@@ -45,6 +45,8 @@ pub struct Play {
     errors: Mutex<BTreeMap<String, usize>>,
     /// The longest that a request took, or that something was held.
     slowest: AtomicU64,
+    /// What showed that keys lie where they should not, beside what clients see.
+    found: Mutex<Vec<String>>,
     /// What was done when, for people.
     log: Mutex<Vec<String>>,
 }
@@ -64,6 +66,7 @@ impl Play {
             wipes: Mutex::default(),
             errors: Mutex::default(),
             slowest: AtomicU64::new(0),
+            found: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -153,6 +156,17 @@ impl Play {
     /// Errors so far, by their first word.
     pub fn errors(&self) -> BTreeMap<String, usize> {
         self.errors.lock().unwrap().clone()
+    }
+
+    /// Says what cannot be, and was seen by somebody who is no client.
+    pub fn found(&self, text: String) {
+        self.note(&text);
+        self.found.lock().unwrap().push(text);
+    }
+
+    /// All of that.
+    pub fn all_found(&self) -> Vec<String> {
+        self.found.lock().unwrap().clone()
     }
 
     /// Says what is done now.

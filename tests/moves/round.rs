@@ -143,7 +143,8 @@ fn objects_of(seen: &[(Object, Op)], play: &Play) -> Vec<Object> {
 
 /// Checks every object's history.
 fn judge(seen: Vec<(Object, Op)>, play: &Play) -> Outcome {
-    let mut outcome = Outcome { operations: seen.len(), errors: play.errors(), log: play.log(), ..Outcome::default() };
+    let (broken, errors, log) = (play.all_found(), play.errors(), play.log());
+    let mut outcome = Outcome { broken, operations: seen.len(), errors, log, ..Outcome::default() };
     let mut histories: BTreeMap<Object, Vec<Op>> = BTreeMap::new();
     for (object, op) in seen {
         if let Some(op) = before_loss(op, play.lost(object.era)) {
