@@ -122,7 +122,7 @@ fn a_client_that_never_reads_is_closed_at_the_hard_limit() {
     let cost = Cost::of(&cluster.circlet);
     let (most, ()) = cost.most_during("never reads", || {
         // Closed while it sends.
-        let _ = greedy.try_send(&resp::words("GET k").repeat(500));
+        let _ = greedy.try_send(&resp::words("GET k").repeat(1_000));
         let end = Instant::now() + Duration::from_secs(20);
         while cluster.circlet.metric("circlet_sessions") > Some(1.0) && Instant::now() < end {
             thread::sleep(Duration::from_millis(50));
