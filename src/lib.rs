@@ -22,6 +22,7 @@
 //! * **worker**: a thread of the data plane; it owns its sessions and pipes.
 //! * **pipe**: a worker's pipelined connection to a node, for one db and one protocol.
 //! * **slot**: the place of a request's reply in its session's order.
+//! * **batch**: a session's requests that were read together; its replies **linger** for each other, to leave in one write.
 //! * **part**, **aggregate**: one node's share of a split request, and all of them together.
 //! * **ring**: which node owns which part of the hash space; **point**: where a node's part ends.
 //! * **topology**: nodes and ring; **epoch**: its number; **snapshot**: topology, command table and facts together.

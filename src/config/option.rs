@@ -131,6 +131,7 @@ pub(super) static ROWS: &[Row] = &[
     Row { key: "session.max_pending", kind: Kind::Count(|c| &mut c.traffic.session.max_pending, 1..=100_000) },
     Row { key: "session.soft_output", kind: Kind::Size(|c| &mut c.traffic.session.soft_output, 4 * KB..=GB) },
     Row { key: "session.hard_output", kind: Kind::Size(|c| &mut c.traffic.session.hard_output, 4 * KB..=1_024 * GB) },
+    Row { key: "session.linger", kind: Kind::TimeOrOff(|c| &mut c.traffic.session.linger, 1..=1_000) },
     Row { key: "session.max_leases", kind: Kind::Count(|c| &mut c.traffic.session.max_leases, 1..=100_000) },
     Row { key: "session.max_queued", kind: Kind::Count(|c| &mut c.traffic.session.max_queued, 1..=10_000_000) },
     Row {
@@ -197,6 +198,7 @@ const LIVE: &[&str] = &[
     "session.max_pending",
     "session.soft_output",
     "session.hard_output",
+    "session.linger",
     "session.max_leases",
     "session.max_queued",
     "session.max_queued_bytes",

@@ -130,6 +130,7 @@ fn every_option_can_be_set_and_changes_itself_only() {
         ("session.max_pending", "1", "1"),
         ("session.soft_output", "4KB", "\"4KB\""),
         ("session.hard_output", "2MB", "\"2MB\""),
+        ("session.linger", "off", "\"off\""),
         ("session.max_leases", "1", "1"),
         ("session.max_queued", "7", "7"),
         ("session.max_queued_bytes", "4KB", "\"4KB\""),

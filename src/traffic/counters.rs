@@ -125,6 +125,10 @@ pub struct Counters {
     pub node_errors: u64,
     /// Replies larger than 256 KiB, which are handed on as they come.
     pub big_replies: u64,
+    /// Times that replies stayed for the rest of their batch, which came in time.
+    pub lingered_whole: u64,
+    /// Times that replies stayed for the rest of their batch for as long as they might, and left without it.
+    pub lingered_late: u64,
     /// Bytes read from clients.
     pub client_in: u64,
     /// Bytes written to clients.
@@ -215,6 +219,8 @@ impl Counters {
             refusals: [0; Kind::COUNT],
             node_errors: 0,
             big_replies: 0,
+            lingered_whole: 0,
+            lingered_late: 0,
             client_in: 0,
             client_out: 0,
             opened: 0,
@@ -247,6 +253,10 @@ pub struct Published {
     pub node_errors: AtomicU64,
     /// See [`Counters::big_replies`].
     pub big_replies: AtomicU64,
+    /// See [`Counters::lingered_whole`].
+    pub lingered_whole: AtomicU64,
+    /// See [`Counters::lingered_late`].
+    pub lingered_late: AtomicU64,
     /// See [`Counters::client_in`].
     pub client_in: AtomicU64,
     /// See [`Counters::client_out`].
@@ -347,6 +357,8 @@ impl Published {
         store_all(&self.refusals, &counters.refusals);
         self.node_errors.store(counters.node_errors, Relaxed);
         self.big_replies.store(counters.big_replies, Relaxed);
+        self.lingered_whole.store(counters.lingered_whole, Relaxed);
+        self.lingered_late.store(counters.lingered_late, Relaxed);
         self.client_in.store(counters.client_in, Relaxed);
         self.client_out.store(counters.client_out, Relaxed);
         self.opened.store(counters.opened, Relaxed);

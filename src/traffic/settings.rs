@@ -113,6 +113,8 @@ pub struct SessionSettings {
     pub soft_output: usize,
     /// Reply bytes owed past which the session is closed (one single reply may be larger).
     pub hard_output: usize,
+    /// How long replies may wait for the other replies of their batch, to leave in one write; `None`: not at all.
+    pub linger: Option<Duration>,
     /// Node connections that one session may lease at a time.
     pub max_leases: usize,
     /// Commands that one session may queue between MULTI and EXEC.
@@ -207,6 +209,7 @@ impl Default for SessionSettings {
             max_pending: 1_024,
             soft_output: 1 << 20,
             hard_output: 256 << 20,
+            linger: Some(Duration::from_millis(1)),
             max_leases: 128,
             max_queued: 100_000,
             max_queued_bytes: 256 << 20,

@@ -1,6 +1,8 @@
 //! Many requests at once, and large ones: all answered, whole and in order.
 
-use crate::support::{Cluster, resp, seed};
+use std::time::Duration;
+
+use crate::support::{Cluster, resp, seed, wait::until_true};
 
 #[test]
 fn ten_thousand_requests_are_answered_in_order() {
@@ -181,4 +183,30 @@ fn replies_nested_as_deep_as_lua_makes_them_pass() {
     let reply = client.call(&["EVAL", &script, "0"]);
     assert_eq!(reply, ["*1\r\n".repeat(depth).as_bytes(), b":1\r\n"].concat());
     client.expect("PING", "+PONG\r\n");
+}
+
+#[test]
+fn replies_of_a_pipeline_leave_together_unless_one_takes_too_long() {
+    let mut cluster = Cluster::with(|plan| plan.set("session.linger=1s"));
+    let [slow, fine] = [cluster.key_on(0, 0), cluster.key_on(1, 0)];
+    let mut client = cluster.client();
+    client.expect(&format!("SET {fine} v"), "+OK\r\n");
+    client.expect(&format!("SET {slow} w"), "+OK\r\n");
+    let both = [resp::words(&format!("GET {fine}")), resp::words(&format!("GET {slow}"))].concat();
+    cluster.nodes[0].pause();
+    client.send(&both);
+    assert_eq!(client.whatever_comes(Duration::from_millis(100)), b"", "the first waits for the second");
+    cluster.nodes[0].resume();
+    assert_eq!((client.frame(), client.frame()), (b"$1\r\nv\r\n".to_vec(), b"$1\r\nw\r\n".to_vec()));
+    for linger in ["1ms", "off"] {
+        client.expect(&format!("CONFIG SET circlet.session.linger {linger}"), "+OK\r\n");
+        cluster.nodes[0].pause();
+        client.send(&both);
+        assert_eq!(client.frame(), b"$1\r\nv\r\n", "{linger}");
+        assert_eq!(client.whatever_comes(Duration::from_millis(1)), b"", "{linger}: it has not waited");
+        cluster.nodes[0].resume();
+        assert_eq!(client.frame(), b"$1\r\nw\r\n", "{linger}");
+    }
+    let ends = |end| cluster.circlet.metric(&format!("circlet_replies_lingered_total{{end=\"{end}\"}}")).unwrap();
+    until_true("one of each kind", || (ends("whole"), ends("late")) == (1.0, 1.0));
 }

@@ -94,6 +94,7 @@ rows! {
     COMMAND_OWN = "circlet_command_own_seconds", Histogram, ["command"], "Circlet's own part of circlet_command_duration_seconds: what the command was held back before it was sent, and from its reply's arrival until it was written. Less than 1 ms of holding back is in the sum only.";
     SLOW = "circlet_slow_requests_total", Counter, [], "Requests that took slowlog.slower_than or longer.";
     BIG_REPLIES = "circlet_big_replies_total", Counter, [], "Replies of 256 KiB or more, those put together from several nodes included.";
+    LINGERED = "circlet_replies_lingered_total", Counter, ["end"], "Times that replies to a pipeline waited for its other replies, to leave in one write; whole: they came in time, late: session.linger was over.";
     KEY_SAMPLES = "circlet_key_samples_total", Counter, [], "Requests whose keys were looked at for CIRCLET HOTKEYS.";
     BIG_VALUES = "circlet_big_values_total", Counter, [], "Values written, and replies, of keys.big or more.";
     SESSIONS = "circlet_sessions", Gauge, [], "Clients connected now.";

@@ -49,6 +49,8 @@ pub(super) fn circlet(view: &View<'_>) {
     counter!(KEY_SAMPLES).absolute(view.keys.samples);
     counter!(BIG_VALUES).absolute(view.keys.big);
     counter!(BIG_REPLIES).absolute(total(view, |worker| &worker.big_replies));
+    counter!(LINGERED, "end" => "whole").absolute(total(view, |worker| &worker.lingered_whole));
+    counter!(LINGERED, "end" => "late").absolute(total(view, |worker| &worker.lingered_late));
     gauge!(BUFFERED).set(float(total(view, |worker| &worker.buffered)));
     gauge!(BUFFERED_LIMIT).set(float(view.limits.buffered));
     counter!(SCRIPT_LOADS).absolute(total(view, |worker| &worker.script_loads));

@@ -174,10 +174,13 @@ fn workers_are_added_up() {
             c.nodes[0].errors[ErrorCode::Oom as usize] = 8;
             c.doing[Doing::Blocked as usize] = 2;
             c.big_replies = 1;
+            c.lingered_whole = 40;
         }),
         worker(|c| {
             c.requests = 20;
             c.node_errors = 7;
+            c.lingered_whole = 2;
+            c.lingered_late = 1;
             c.big_replies = 1;
             c.doing[Doing::Blocked as usize] = 1;
             c.doing[Doing::Normal as usize] = 1;
@@ -204,6 +207,8 @@ fn workers_are_added_up() {
         ("circlet_accept_failures_total", 4.0),
         ("circlet_slow_requests_total", 3.0),
         ("circlet_big_replies_total", 2.0),
+        ("circlet_replies_lingered_total{end=\"whole\"}", 42.0),
+        ("circlet_replies_lingered_total{end=\"late\"}", 1.0),
         ("circlet_buffered_bytes_limit", 1_073_741_824.0),
         ("circlet_topology_epoch", 1.0),
         ("circlet_worker_sessions{worker=\"1\"}", 2.0),

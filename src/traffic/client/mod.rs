@@ -107,6 +107,10 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// It is in the list of sessions with something to write.
     pub dirty: bool,
+    /// Number of the first request behind the batch whose replies leave together; see `core/linger.rs`.
+    pub batch_end: u32,
+    /// Until when its replies stay for the rest of their batch, µs of the worker's clock; 0: they leave.
+    pub lingers_until_us: u64,
     /// Why its socket is not read at the moment.
     pub pause: Pause,
     /// No more requests are taken; the session ends when all replies are written.
@@ -142,6 +146,8 @@ impl Client {
             authenticated,
             reply_mode: ReplyMode::On,
             dirty: false,
+            batch_end: 0,
+            lingers_until_us: 0,
             pause: Pause::No,
             closing: None,
             held_since_us: 0,

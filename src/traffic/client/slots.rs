@@ -123,6 +123,14 @@ impl Slots {
         self.head
     }
 
+    /// Whether a reply is missing of a request before the number `end`, which was never above [`Slots::next_seq`].
+    #[must_use]
+    #[inline]
+    pub fn awaits_before(&self, end: u32) -> bool {
+        let ahead = end.wrapping_sub(self.head) as usize;
+        ahead > 0 && ahead <= self.slots.len()
+    }
+
     /// Whether a reply has left in part, or one is there that waits for an earlier one.
     #[must_use]
     pub fn holds_back(&self) -> bool {

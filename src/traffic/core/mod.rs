@@ -7,7 +7,7 @@
 //! ```
 //! [`Core`] is one worker's whole state; its methods stand in one file per idea: [`request`] (a session's bytes),
 //! [`dispatch`] (a planned request to its pipe), [`parts`] (to several nodes), [`commands`] (what Circlet does more about),
-//! [`reply`] (a node's bytes), [`faults`] (connections that fail, and time), [`members`] (nodes that come and go). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
+//! [`reply`] (a node's bytes), [`linger`] (when replies leave), [`faults`] (connections that fail, and time), [`members`] (nodes that come and go). What it cannot do itself (connect, close, wake a task) it leaves in [`Core::todo`].
 //! Time comes in as [`Core::set_now`]. Bounds: see [`super::settings`]; enforced in `request` (pauses), `reply` and
 //! `faults` (closing). Pure.
 
@@ -20,6 +20,7 @@ mod gate;
 mod intercept;
 mod keys;
 mod lease;
+mod linger;
 mod members;
 mod message;
 mod monitor;
@@ -203,6 +204,7 @@ pub struct Core {
     draining: bool,
     dirty_pipes: Vec<PipeId>,
     dirty_clients: Vec<ClientKey>,
+    lingering: linger::Lingering,
     todo: Vec<Todo>,
     scratch: Scratch,
 }
@@ -259,6 +261,7 @@ impl Core {
             draining: false,
             dirty_pipes: Vec::new(),
             dirty_clients: Vec::new(),
+            lingering: linger::Lingering::default(),
             todo: Vec::new(),
             scratch: Scratch::default(),
         }
@@ -335,14 +338,21 @@ impl Core {
         Some(id)
     }
 
-    /// A session with bytes to be written, or that has to be looked at; each is named once.
+    /// A session with bytes to be written, or that has to be looked at; each is named once. Those whose replies linger
+    /// are not among them.
     #[inline]
     pub fn next_dirty_client(&mut self) -> Option<ClientKey> {
-        let key = self.dirty_clients.pop()?;
-        if let Some(client) = self.client_mut(key) {
-            client.dirty = false;
+        while let Some(key) = self.dirty_clients.pop() {
+            if let Some(client) = self.client_mut(key) {
+                client.dirty = false;
+            }
+            if !self.lingers(key) {
+                return Some(key);
+            }
+            // It may owe too much all the same.
+            self.settle_client(key);
         }
-        Some(key)
+        None
     }
 
     /// The pipe `id`, its bytes to be written, and the pool that chunks return to.

@@ -236,6 +236,7 @@ impl Core {
                 }
             }
         }
+        self.close_batch(key);
         at
     }
 

@@ -17,6 +17,7 @@ mod clients;
 mod cluster;
 mod gate;
 mod leases;
+mod linger;
 mod locks;
 mod measured;
 mod members;

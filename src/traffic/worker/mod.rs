@@ -13,6 +13,7 @@
 //! Of snapshots only the newest counts: a worker may skip one, never go back, and nothing piles up for one that is busy.
 //! Whoever needs every worker to have seen a topology waits for it ([`Fleet::barrier`]) before it publishes the next. Io.
 
+mod alarm;
 mod client_io;
 mod mailbox;
 mod pipe_io;

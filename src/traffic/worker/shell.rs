@@ -25,6 +25,7 @@ use tokio::{
 
 use super::{
     Shared, Snapshot,
+    alarm::Alarm,
     client_io::ClientIo,
     mailbox::{Inbox, Letter},
     pipe_io::{self, PipeIo},
@@ -98,8 +99,8 @@ pub(super) fn run(runtime: &LocalRuntime, index: usize, shared: &Arc<Shared>, in
     };
     let shell = Rc::new(Shell { state: RefCell::new(state), shared: Arc::clone(shared), index });
     runtime.block_on(async move {
-        let flusher = Rc::clone(&shell);
-        tokio::task::spawn_local(tokio::task::unconstrained(poll_fn(move |cx| flusher.poll_flush(cx))));
+        let (flusher, mut alarm) = (Rc::clone(&shell), Alarm::new());
+        tokio::task::spawn_local(tokio::task::unconstrained(poll_fn(move |cx| flusher.poll_flush(cx, &mut alarm))));
         tokio::task::spawn_local(tick(Rc::clone(&shell)));
         tokio::task::spawn_local(follow(Rc::clone(&shell), snapshots));
         {
@@ -204,11 +205,15 @@ impl Shell {
     }
 
     /// Writes once what all ready tasks have produced.
-    fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_flush(self: &Rc<Self>, cx: &mut Context<'_>, alarm: &mut Alarm) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         if state.flusher.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
             state.flusher = Some(cx.waker().clone());
+        }
+        if alarm.rings(cx) {
+            self.set_now(state);
+            state.core.end_lingering();
         }
         while state.core.is_dirty() {
             if state.core.has_slow() {
@@ -226,6 +231,11 @@ impl Shell {
         if state.core.measures_flush() {
             self.set_now(state);
             state.core.flushed();
+        }
+        if let Some(until_us) = state.core.lingers_until()
+            && alarm.set(self.shared.zero + Duration::from_micros(until_us), cx)
+        {
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
