@@ -3,8 +3,9 @@
 //! What the workers free stays in the allocator's heap: glibc returns only the heap's upper end, and one small block
 //! there holds everything below it. After a burst of large replies 190 MB to 1 GB stayed. When the bytes that the workers
 //! hold have fallen by much, the heap is trimmed, once, from the control plane's thread. Tried and lost: mimalloc (kept as
-//! much, and took 4.2 KB per idle session); glibc's `mmap_threshold` helps, but can only be set before the start. Io: asks
-//! the allocator.
+//! much, and took 4.2 KB per idle session); glibc's `mmap_threshold` helps, but can only be set before the start.
+//!
+//! A burst may be over between two looks: the workers say what they held at most. Io: asks the allocator.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -13,7 +14,7 @@ use std::{
 
 use crate::traffic::worker::Fleet;
 
-/// How often the workers' numbers are looked at: often enough to see a short burst.
+/// How often the workers' numbers are looked at.
 const STEP: Duration = Duration::from_millis(250);
 
 /// A fall of fewer bytes than this is not worth a walk over the heap.
@@ -24,9 +25,10 @@ pub async fn run(fleets: Vec<Arc<Fleet>>) {
     let mut peak = Peak::default();
     loop {
         tokio::time::sleep(STEP).await;
-        let published = fleets.iter().flat_map(|fleet| fleet.published());
-        let held = published.map(|published| published.buffered.load(Relaxed)).sum();
-        if peak.has_fallen(held) {
+        let published = || fleets.iter().flat_map(|fleet| fleet.published());
+        let most = published().map(|published| published.buffered_peak.swap(0, Relaxed)).sum();
+        let held = published().map(|published| published.buffered.load(Relaxed)).sum();
+        if peak.has_fallen(most, held) {
             let begin = Instant::now();
             // Many pages may have to be given back: not on the thread that accepts clients.
             if tokio::task::spawn_blocking(trim).await.is_ok() {
@@ -41,9 +43,10 @@ pub async fn run(fleets: Vec<Arc<Fleet>>) {
 struct Peak(u64);
 
 impl Peak {
-    /// Whether `held` is so far below the peak that trimming is due; the peak then begins anew.
-    fn has_fallen(&mut self, held: u64) -> bool {
-        self.0 = self.0.max(held);
+    /// Whether `held` is so far below the peak that trimming is due; the peak then begins anew. `most`: what was held at
+    /// most since this was asked before.
+    fn has_fallen(&mut self, most: u64, held: u64) -> bool {
+        self.0 = self.0.max(most).max(held);
         // Half of it must be free, so that a load that goes up and down does not trim at every step.
         let fallen = self.0 - held >= WORTH && held <= self.0 / 2;
         if fallen {
@@ -75,10 +78,18 @@ mod tests {
     #[test]
     fn a_large_fall_is_worth_a_trim_once_and_waves_are_not() {
         let mut peak = Peak::default();
-        assert!(!peak.has_fallen(100 << 20));
-        assert!(!peak.has_fallen(60 << 20));
-        assert!(peak.has_fallen(1 << 20));
-        assert!(!peak.has_fallen(0));
-        assert!(!peak.has_fallen(6 << 20) && !peak.has_fallen(0), "too little");
+        assert!(!peak.has_fallen(100 << 20, 100 << 20));
+        assert!(!peak.has_fallen(100 << 20, 60 << 20));
+        assert!(peak.has_fallen(60 << 20, 1 << 20));
+        assert!(!peak.has_fallen(1 << 20, 0));
+        assert!(!peak.has_fallen(6 << 20, 6 << 20) && !peak.has_fallen(6 << 20, 0), "too little");
+    }
+
+    #[test]
+    fn a_burst_that_is_over_before_anybody_looks_is_worth_a_trim() {
+        let mut peak = Peak::default();
+        assert!(!peak.has_fallen(1 << 20, 1 << 20));
+        assert!(peak.has_fallen(250 << 20, 1 << 20));
+        assert!(!peak.has_fallen(1 << 20, 1 << 20), "once");
     }
 }

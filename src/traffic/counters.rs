@@ -141,6 +141,8 @@ pub struct Counters {
     pub doing: [u64; Doing::COUNT],
     /// Gauge: bytes held for clients and nodes.
     pub buffered: u64,
+    /// Gauge: the most bytes held for clients and nodes since the tick before.
+    pub buffered_peak: u64,
     /// Gauge: open node connections that are leased to single sessions, or wait for the next one.
     pub leased: u64,
     /// Gauge: sessions with a blocking command that waits at a node.
@@ -227,6 +229,7 @@ impl Counters {
             closed: [0; Closed::ALL.len()],
             doing: [0; Doing::COUNT],
             buffered: 0,
+            buffered_peak: 0,
             leased: 0,
             blocked: 0,
             tracking: 0,
@@ -269,6 +272,8 @@ pub struct Published {
     pub doing: [AtomicU64; Doing::COUNT],
     /// See [`Counters::buffered`].
     pub buffered: AtomicU64,
+    /// The highest [`Counters::buffered_peak`] since somebody has set this to 0.
+    pub buffered_peak: AtomicU64,
     /// See [`Counters::leased`].
     pub leased: AtomicU64,
     /// See [`Counters::blocked`].
@@ -365,6 +370,7 @@ impl Published {
         store_all(&self.closed, &counters.closed);
         store_all(&self.doing, &counters.doing);
         self.buffered.store(counters.buffered, Relaxed);
+        self.buffered_peak.fetch_max(counters.buffered_peak, Relaxed);
         self.leased.store(counters.leased, Relaxed);
         self.blocked.store(counters.blocked, Relaxed);
         self.tracking.store(counters.tracking, Relaxed);

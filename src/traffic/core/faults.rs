@@ -404,6 +404,8 @@ impl Core {
         let sessions = self.gauge_sessions();
         let mut held = pipes + sessions + self.pool.bytes_out();
         self.counters.buffered = held as u64;
+        // Between two ticks a burst of large replies, which lie in chunks, may come and go.
+        self.counters.buffered_peak = (pipes + sessions + self.pool.peak()) as u64;
         let enough = self.enough();
         if held <= enough {
             return;

@@ -68,12 +68,15 @@ pub struct Pool {
     free: Vec<Chunk>,
     /// Chunks that exist and are not free, at most: a chunk dropped elsewhere than by `give` still counts until `sweep`.
     out: usize,
+    /// The most of them since [`Pool::peak`] was asked.
+    most: usize,
 }
 
 impl Pool {
     /// A chunk that nobody else refers to.
     pub fn take(&mut self) -> Chunk {
         self.out += 1;
+        self.most = self.most.max(self.out);
         self.free.pop().unwrap_or_else(|| Rc::new(vec![0; CHUNK].into_boxed_slice()))
     }
 
@@ -91,6 +94,11 @@ impl Pool {
     #[must_use]
     pub fn bytes_out(&self) -> usize {
         self.out * CHUNK
+    }
+
+    /// The most bytes in chunks that were in use at a time since this was asked before.
+    pub fn peak(&mut self) -> usize {
+        std::mem::replace(&mut self.most, self.out) * CHUNK
     }
 
     /// Gives the memory of free chunks back to the allocator.
@@ -114,5 +122,14 @@ mod tests {
         pool.give(slice.into_chunk());
         assert_eq!(pool.bytes_out(), 0);
         assert_eq!(pool.free.len(), 1);
+    }
+
+    #[test]
+    fn a_burst_is_remembered_until_it_is_asked_for() {
+        let mut pool = Pool::default();
+        let chunks: Vec<Chunk> = (0..100).map(|_| pool.take()).collect();
+        chunks.into_iter().for_each(|chunk| pool.give(chunk));
+        let _held = pool.take();
+        assert_eq!((pool.peak(), pool.peak()), (100 * CHUNK, CHUNK));
     }
 }

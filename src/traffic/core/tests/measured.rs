@@ -154,3 +154,21 @@ fn big_replies_are_counted_once_however_they_come() {
     world.node_says(1, &format!("*1\r\n{}", bulk(150_000)));
     assert_eq!(world.core.counters.big_replies, 3, "the whole is big");
 }
+
+#[test]
+fn what_was_held_between_two_ticks_is_told_once() {
+    let mut world = World::new(settings());
+    let clients: Vec<ClientKey> = (0..50).map(|_| world.client()).collect();
+    let get = command(&["GET", &world.key(0, 0)]);
+    let large = format!("${}\r\n{}\r\n", 200_000, "x".repeat(200_000));
+    clients.iter().for_each(|client| world.say(*client, &get));
+    world.node_says(0, &large.repeat(50));
+    clients.iter().for_each(|client| assert_eq!(world.heard(*client).len(), large.len()));
+    world.core.tick();
+    let told = |world: &World| (world.core.counters.buffered_peak, world.core.counters.buffered);
+    let (peak, now) = told(&world);
+    assert!(peak > 8_000_000 && now < 1_000_000, "{peak} at most, {now} now");
+    world.core.tick();
+    let (peak, _) = told(&world);
+    assert!(peak < 1_000_000, "{peak}");
+}
