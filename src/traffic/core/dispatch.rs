@@ -37,7 +37,7 @@ impl Core {
             if is_own(name) && !row.is_read() {
                 return self.reject(client, row, &Refusal::OwnKey(name));
             }
-            let node = self.snapshot.topology.owner(name);
+            let node = self.owner(name);
             return self.send_one(client, request, row, node);
         }
         if row.blocks(request.args, request.bytes) {
@@ -119,7 +119,7 @@ impl Core {
     }
 
     /// The whole request to one node.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_one(&mut self, key: ClientKey, request: Request<'_>, row: &Row, node: NodeId) -> Taken {
         match self.pipe_of(key, node) {
             Ok(pipe) => self.send_on(pipe, key, request, row),
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// The pipe for a session's command at `node`; or what became of the command.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pipe_of(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, Taken> {
         match self.pipe_to(key, node) {
             Ok(pipe) => return Ok(pipe),
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// The whole request over a pipe that has room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_on(&mut self, pipe: PipeId, key: ClientKey, request: Request<'_>, row: &Row) {
         let Some(client) = self.client(key) else { return };
         let tracks = client.modes.has(Modes::TRACKING);
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Puts a whole request into a pipe that has room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, id: PipeId, entry: Entry, request: Request<'_>) {
         let now_us = self.now_us;
         let pipe = &mut self.pipes[id.index()];
@@ -189,7 +189,7 @@ impl Core {
     }
 
     /// The pipe over which requests of a session go to `node`; or why there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pipe_to(&mut self, key: ClientKey, node: NodeId) -> Result<PipeId, NoPipe> {
         let Some(client) = self.client(key) else { return Err(NoPipe::Down(String::new())) };
         let (db, proto) = (client.db, client.proto);
@@ -197,7 +197,7 @@ impl Core {
     }
 
     /// The pipe to `node` for this db and protocol, opened if need be, with room for one more request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pipe_for(&mut self, node: NodeId, db: u32, proto: Proto) -> Result<PipeId, NoPipe> {
         let link = &self.links[node.index()];
         if let Some((_, why)) = &link.down {
@@ -223,7 +223,7 @@ impl Core {
     }
 
     /// This shared pipe, opened if need be, if it has room for one more request.
-    #[inline]
+    #[inline(always)]
     fn with_room(&mut self, id: PipeId) -> Result<PipeId, NoPipe> {
         let pipe = &self.pipes[id.index()];
         match &pipe.state {

@@ -205,6 +205,7 @@ pub struct Core {
     dirty_pipes: Vec<PipeId>,
     dirty_clients: Vec<ClientKey>,
     lingering: linger::Lingering,
+    foreseen: Option<request::Foreseen>,
     todo: Vec<Todo>,
     scratch: Scratch,
 }
@@ -262,6 +263,7 @@ impl Core {
             dirty_pipes: Vec::new(),
             dirty_clients: Vec::new(),
             lingering: linger::Lingering::default(),
+            foreseen: None,
             todo: Vec::new(),
             scratch: Scratch::default(),
         }

@@ -218,7 +218,7 @@ impl Core {
     }
 
     /// Hands a whole reply to whoever waits for it; `held_us`: how long the request was held back before it was sent.
-    #[inline]
+    #[inline(always)]
     fn deliver(&mut self, entry: Entry, reply: Reply<'_>, held_us: u32) {
         match entry.owner {
             Owner::Client => {
@@ -270,7 +270,7 @@ impl Core {
     }
 
     /// Puts a reply into its slot, or drops it if the session is gone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(&mut self, key: ClientKey, seq: u32, reply: Reply<'_>) {
         let Some((client, pool)) = self.client_out(key) else { return reply.discard(&mut self.pool) };
         client.fill(seq, reply, pool);

@@ -19,6 +19,7 @@ use crate::traffic::{
         inline,
         request::{self, Arg, ProtocolError, Scan, Scanner},
     },
+    route::{Hashed, NodeId, Ring},
 };
 
 /// A request at least this long goes to its pipe by reference.
@@ -42,6 +43,26 @@ impl<'a> Request<'a> {
     /// Argument `index`; empty if there is none.
     pub(super) fn arg(&self, index: usize) -> &'a [u8] {
         self.args.get(index).map_or(&[], |arg| arg.of(self.bytes))
+    }
+}
+
+/// The key of the next request, looked up in part while this one is taken: that one does not have to wait for memory then.
+#[derive(Debug)]
+pub(super) struct Foreseen {
+    /// Where its bytes lie, which must not change as long as this is kept.
+    address: usize,
+    len: usize,
+    hashed: Hashed,
+}
+
+impl Foreseen {
+    fn of(key: &[u8], ring: &Ring) -> Self {
+        Self { address: key.as_ptr().addr(), len: key.len(), hashed: ring.begin(key) }
+    }
+
+    /// Whether these bytes are the key.
+    fn is(&self, key: &[u8]) -> bool {
+        self.address == key.as_ptr().addr() && self.len == key.len()
     }
 }
 
@@ -171,6 +192,14 @@ impl Core {
 
     /// Takes the complete requests at the front of `buf`; returns how many bytes they are.
     fn take_requests(&mut self, key: ClientKey, buf: &[u8], whole: Option<&Bytes>, scanner: &mut Scanner) -> usize {
+        let used = self.take_each(key, buf, whole, scanner);
+        // It lies in these bytes.
+        self.foreseen = None;
+        self.close_batch(key);
+        used
+    }
+
+    fn take_each(&mut self, key: ClientKey, buf: &[u8], whole: Option<&Bytes>, scanner: &mut Scanner) -> usize {
         let settings = Arc::clone(&self.settings);
         let table = Arc::clone(&self.snapshot.table);
         let mut at = 0;
@@ -192,13 +221,13 @@ impl Core {
             let (len, taken) = match scanner.scan(&buf[at..], &settings.limits, authenticated) {
                 Ok(Scan::Incomplete) => break,
                 Ok(Scan::Command { len }) => {
-                    if let Some(key) = request::peek_second(&buf[at + len..]) {
-                        self.snapshot.topology.ring.foresee(key);
-                    }
+                    let next = request::peek_second(&buf[at + len..]);
+                    let next = next.map(|key| Foreseen::of(key, &self.snapshot.topology.ring));
                     let bytes = &buf[at..at + len];
                     let blob = whole.filter(|_| len >= BLOB_FROM).map(|whole| whole.slice(at..at + len));
                     let request = Request { bytes, args: scanner.args(), blob: blob.as_ref() };
                     let taken = if request.args.is_empty() { Taken::Yes } else { self.request(key, request, &table) };
+                    self.foreseen = next;
                     if self.counters.requests >= self.keys.next && taken == Taken::Yes {
                         self.look_at_keys(request, &table);
                     }
@@ -236,8 +265,17 @@ impl Core {
                 }
             }
         }
-        self.close_batch(key);
         at
+    }
+
+    /// The node that owns `key`.
+    #[inline]
+    pub(super) fn owner(&self, key: &[u8]) -> NodeId {
+        let topology = &self.snapshot.topology;
+        match &self.foreseen {
+            Some(foreseen) if foreseen.is(key) && topology.change.is_none() => topology.ring.finish(foreseen.hashed),
+            _ => topology.owner(key),
+        }
     }
 
     /// What a session sends is no RESP: it is told so, as Redis does, and ends.

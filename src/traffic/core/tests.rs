@@ -615,3 +615,20 @@ fn get_and_set_allocate_nothing_in_steady_state() {
     let counted = allocation_counter::measure(|| (0..64).for_each(&mut round));
     assert_eq!(counted.count_total, 0, "allocations in {} requests", 64 * 2 * 3 * 32);
 }
+
+#[test]
+fn a_key_that_was_seen_ahead_is_forgotten_with_the_bytes_it_lay_in() {
+    let mut world = World::new(settings());
+    let [here, there] =
+        [0, 1].map(|node| (0..).map(|n| format!("k{n:05}")).find(|key| world.owner(key) == node).unwrap());
+    // All reads of a worker go into one buffer: the same place holds another key each time.
+    let mut buffer = (command(&["GET", &here]) + &command(&["GET", &here])).into_bytes();
+    let first = world.client();
+    world.core.feed_client(first, &buffer[..buffer.len() - 2]);
+    assert_eq!(world.asked(0), command(&["GET", &here]));
+    buffer.copy_from_slice((command(&["GET", &here]) + &command(&["GET", &there])).as_bytes());
+    let second = world.client();
+    let begin = buffer.len() / 2;
+    world.core.feed_client(second, &buffer[begin..]);
+    assert_eq!((world.asked(0), world.asked(1)), (String::new(), command(&["GET", &there])));
+}

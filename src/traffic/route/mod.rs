@@ -12,7 +12,7 @@ pub mod way;
 pub use arrived::Arrived;
 pub use change::{Change, Phase, Place};
 pub use key_hash::KeyHash;
-pub use ring::{Ring, Scheme};
+pub use ring::{Hashed, Ring, Scheme};
 pub use slot::slot_of;
 pub use topology::{Address, Epoch, Node, NodeId, Topology, is_own};
 pub use way::Way;

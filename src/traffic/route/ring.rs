@@ -195,14 +195,6 @@ impl Ring {
         }
     }
 
-    /// Has brought what [`Ring::owner_of`] will look at, if `key` is soon asked for. A guess that costs little if it is wrong.
-    #[inline]
-    pub fn foresee(&self, key: &[u8]) {
-        if let Spread::Xxh3(circle) = &self.spread {
-            circle.fetch(Circle::hash(key));
-        }
-    }
-
     #[inline(never)]
     fn twemproxy_owner(&self, key: &[u8]) -> NodeId {
         match &self.spread {
