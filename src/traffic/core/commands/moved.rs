@@ -23,7 +23,7 @@ use crate::traffic::{
 enum Rest {
     /// All: it waits for ever.
     All,
-    /// Nothing.
+    /// It cannot be given again: `$` would mean another moment.
     None,
     /// The request with the rest.
     Some(Vec<u8>),
@@ -166,6 +166,9 @@ impl Core {
     }
 }
 
+/// The shortest time that every blocking command understands, µs; 0 would be for ever.
+const SHORTEST_US: f64 = 1_000.0;
+
 /// What is left of the time of a blocking command that has waited for so long.
 fn rest(request: Request<'_>, row: &Row, waited_us: u64) -> Rest {
     let last = request.args.len() - 1;
@@ -188,10 +191,9 @@ fn rest(request: Request<'_>, row: &Row, waited_us: u64) -> Rest {
     if time <= 0.0 {
         return Rest::All;
     }
-    let left_us = time * unit - waited_us as f64;
-    if left_us < 1_000.0 {
-        return Rest::None;
-    }
+    // Its time may be over before its node ever looked at the keys (a slow connection, then the fence): one look it has, for
+    // it must not be told that there is nothing while there always was something.
+    let left_us = (time * unit - waited_us as f64).max(SHORTEST_US);
     let time = if unit > 1e3 { format!("{:.3}", left_us / unit) } else { format!("{:.0}", left_us / unit) };
     let mut out = Vec::with_capacity(request.bytes.len() + 8);
     encode::array_header(&mut out, request.args.len());
@@ -233,7 +235,9 @@ mod tests {
         assert_eq!(some(&["BLMPOP", "3", "1", "a", "LEFT"], 1_000_000), "BLMPOP 2.000 1 a LEFT");
         assert_eq!(some(&["XREAD", "block", "300", "STREAMS", "s", "0"], 100_000), "XREAD block 200 STREAMS s 0");
         assert_eq!(some(&["BZPOPMIN", "z", "0"], 9_000_000), "all");
-        assert_eq!(rest_of(&["BLPOP", "a", "2"], 2_000_000), None);
+        assert_eq!(some(&["BLPOP", "a", "2"], 2_000_000), "BLPOP a 0.001");
+        assert_eq!(some(&["BLPOP", "a", "0.01"], 9_000_000), "BLPOP a 0.001");
+        assert_eq!(some(&["XREAD", "BLOCK", "5", "STREAMS", "s", "0"], 9_000_000), "XREAD BLOCK 1 STREAMS s 0");
         assert_eq!(rest_of(&["XREAD", "BLOCK", "0", "STREAMS", "s", "$"], 1), None);
     }
 }

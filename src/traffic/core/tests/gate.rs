@@ -309,6 +309,27 @@ fn a_blocking_command_follows_its_keys_with_the_rest_of_its_time() {
 }
 
 #[test]
+fn a_blocking_command_whose_time_is_over_behind_a_fence_looks_once_where_its_keys_are() {
+    let mut moving = Moving::new();
+    let (key, _) = moving.moving(0);
+    let client = moving.world.client();
+    moving.world.say(client, &command(&["BLPOP", &key, "0.05"]));
+    moving.world.greet_all();
+    moving.publish(Some(Phase::Fence));
+    moving.world.core.set_now(2_000_000);
+    moving.world.says_on(moving.world.leases(client)[0], "*-1\r\n");
+    moving.publish(Some(Phase::Moving));
+    let wanted = moving.wanted();
+    moving.brought(&wanted);
+    assert_eq!(moving.world.heard(client), "", "nobody knows yet whether there is something");
+    moving.world.greet_all();
+    let id = *moving.world.leases(client).last().unwrap();
+    assert_eq!(moving.world.asked_on(id), command(&["BLPOP", &key, "0.001"]));
+    moving.world.says_on(id, "*2\r\n$1\r\nk\r\n$1\r\ny\r\n");
+    assert_eq!(moving.world.heard(client), "*2\r\n$1\r\nk\r\n$1\r\ny\r\n");
+}
+
+#[test]
 fn a_blocked_session_between_two_nodes_can_be_unblocked_or_leave() {
     let mut moving = Moving::new();
     let (key, _) = moving.moving(0);
