@@ -146,7 +146,7 @@ impl<'a> Person<'a> {
         client.try_send(&resp::words(&format!("WATCH {}", object.key()))).ok();
         match client.try_frame(LONG).map(|frame| Value::of(&frame)) {
             Ok(Value::Scalar(b'+', _)) => {}
-            Ok(Value::Error(text)) => return self.play.error(text.split(' ').next().unwrap()),
+            Ok(Value::Error(text)) => return self.play.error(&text),
             _ => return self.cut(),
         }
         let before = self.seen.len();
@@ -192,7 +192,7 @@ impl<'a> Person<'a> {
         match &replies {
             Ok(replies) => {
                 if let Some(Value::Error(text)) = replies.last() {
-                    self.play.error(text.split(' ').next().unwrap());
+                    self.play.error(text);
                 }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

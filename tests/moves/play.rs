@@ -148,9 +148,15 @@ impl Play {
         self.wipes.lock().unwrap().push(Op { client: u16::MAX, begin, end, call: Call::Wipe, reply: told });
     }
 
-    /// Counts an error.
-    pub fn error(&self, word: &str) {
-        *self.errors.lock().unwrap().entry(word.to_owned()).or_default() += 1;
+    /// Counts an error by its first word, and notes the first of each.
+    pub fn error(&self, text: &str) {
+        let word = text.split(' ').next().unwrap();
+        let mut errors = self.errors.lock().unwrap();
+        let count = errors.entry(word.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.note(&format!("a client reads: {text}"));
+        }
     }
 
     /// Errors so far, by their first word.
