@@ -13,9 +13,9 @@
 //! once they are [`ENOUGH`] for a write of their own, nor when the session waits for something that may take its time. A
 //! client with one request at a time never lingers. Redis answers alike: it reads, runs all, then writes, however long it takes.
 //!
-//! Measured, interleaved, as CPU of before: 0.80 with 16 requests per connection over three nodes, 0.91 with 64, 0.81 with
-//! 16 of 16 KB; 1.6 writes per batch of before, 1.0 now. hotpath.md had found no effect of holding flushes: that of the
-//! machine where it was measured, whose sends were cheap beside all else.
+//! Measured, interleaved, as CPU of before: 0.81 with 16 requests per connection over three nodes, 0.89 with 64; 1.63 and
+//! 1.57 writes per batch before, 1.00 and 1.01 now. hotpath.md had found no effect of holding flushes: that of the machine
+//! where it was measured, whose sends were cheap beside all else.
 //!
 //! Bounded: one entry per batch that lingers, for as long as `session.linger`. Pure.
 
