@@ -32,13 +32,11 @@ const ENOUGH: usize = 16 << 10;
 pub(super) struct Lingering(VecDeque<(ClientKey, u64)>);
 
 impl Core {
-    /// What a session has sent so far was read together, unless replies of what was read before are missing.
+    /// A session's bytes were read.
     #[inline]
     pub(super) fn close_batch(&mut self, key: ClientKey) {
-        if let Some(client) = self.client_mut(key)
-            && !client.slots.awaits_before(client.batch_end)
-        {
-            client.batch_end = client.slots.next_seq();
+        if let Some(client) = self.client_mut(key) {
+            next_batch(client);
         }
     }
 
@@ -52,10 +50,7 @@ impl Core {
             return false;
         }
         let limit_us = self.settings.session.linger.map_or(0, |limit| limit.as_micros() as u64);
-        let whole = !client.slots.awaits_before(client.batch_end);
-        if whole {
-            client.batch_end = client.slots.next_seq();
-        }
+        let whole = next_batch(client);
         let began = client.lingers_until_us != 0;
         let late = began && self.now_us >= client.lingers_until_us;
         if whole || late || limit_us == 0 || !may_linger(client) {
@@ -84,13 +79,22 @@ impl Core {
 
     /// The replies whose time is over are to be written.
     pub fn end_lingering(&mut self) {
-        while let Some(until_us) = self.lingers_until().filter(|until_us| *until_us <= self.now_us) {
-            debug_assert!(until_us > 0);
+        while self.lingers_until().is_some_and(|until_us| until_us <= self.now_us) {
             if let Some((key, _)) = self.lingering.0.pop_front() {
                 self.mark_client(key);
             }
         }
     }
+}
+
+/// Whether the replies of the batch are all there; if so what has been read since is the next one.
+#[inline]
+fn next_batch(client: &mut Client) -> bool {
+    let whole = !client.slots.awaits_before(client.batch_end);
+    if whole {
+        client.batch_end = client.slots.next_seq();
+    }
+    whole
 }
 
 /// Whether nothing speaks against keeping what there is.
