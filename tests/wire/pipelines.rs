@@ -195,6 +195,10 @@ fn replies_of_a_pipeline_leave_together_unless_one_takes_too_long() {
     let both = [resp::words(&format!("GET {fine}")), resp::words(&format!("GET {slow}"))].concat();
     cluster.nodes[0].pause();
     client.send(&both);
+    let of_fine = |name| cluster.circlet.metric(&format!("circlet_node_{name}{{node=\"n2\"}}"));
+    until_true("the SET and the GET to be answered by their node", || {
+        (of_fine("requests_total"), of_fine("in_flight")) == (Some(2.0), Some(0.0))
+    });
     assert_eq!(client.whatever_comes(Duration::from_millis(100)), b"", "the first waits for the second");
     cluster.nodes[0].resume();
     assert_eq!((client.frame(), client.frame()), (b"$1\r\nv\r\n".to_vec(), b"$1\r\nw\r\n".to_vec()));
