@@ -24,6 +24,7 @@ class Programs:
 
     redis: str
     circlet: str | None
+    floor: str | None
     nutcracker: str | None
     envoy: str | None
     haproxy: str | None
@@ -59,6 +60,12 @@ def _circlet(lab: Lab, programs: Programs, nodes: list[Server]) -> Server:
     return start_circlet(lab, programs, nodes)
 
 
+def _floor(lab: Lab, programs: Programs, nodes: list[Server]) -> Server:
+    port = lab.free_port()
+    program = _there(programs.floor, "build it: cargo build --release --example floor")
+    return answering(lab.start("floor", [program, str(port), *(str(node.port) for node in nodes)], port))
+
+
 def _nutcracker(lab: Lab, programs: Programs, nodes: list[Server]) -> Server:
     port = lab.free_port()
     servers = [f"   - 127.0.0.1:{n.port}:1 {n.name}" for n in nodes]
@@ -84,6 +91,7 @@ def _haproxy(lab: Lab, programs: Programs, nodes: list[Server]) -> Server:
 
 CANDIDATES: dict[str, Callable[[Lab, Programs, list[Server]], Server]] = {
     "circlet": _circlet,
+    "floor": _floor,
     "nutcracker": _nutcracker,
     "envoy": _envoy,
     "haproxy": _haproxy,
@@ -93,6 +101,7 @@ CANDIDATES: dict[str, Callable[[Lab, Programs, list[Server]], Server]] = {
 
 TITLES = {
     "circlet": "Circlet",
+    "floor": "floor",
     "nutcracker": "nutcracker",
     "envoy": "Envoy",
     "haproxy": "HAProxy TCP",

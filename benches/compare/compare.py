@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures Circlet beside other proxies, how its cost grows, and what memory it takes.
 
-Without a mode: Circlet, nutcracker, Envoy and HAProxy (TCP) over the same three redis-servers, one worker each, every
-run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this one run. Then
+Without a mode: Circlet, the floor (floor.rs), nutcracker, Envoy and HAProxy (TCP) over the same three redis-servers, one
+worker each, every run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this one run. Then
 pub/sub, beside a redis-server. `--growth` and `--memory` measure Circlet alone; `--all` does everything. Everything listens on loopback and is ended
 with the script.
 
@@ -113,9 +113,11 @@ def prepare(options: argparse.Namespace, only: list[str]) -> tuple[Programs, str
     circlet = options.circlet if options.circlet.is_file() else None
     if circlet is None and (options.growth or options.memory or options.pubsub):
         raise Failed(f"{options.circlet} is not there; build it: cargo build --release")
+    floor = options.circlet.parent / "examples" / "floor"
     programs = Programs(
         redis=redis,
         circlet=str(circlet.resolve()) if circlet else None,
+        floor=str(floor.resolve()) if floor.is_file() else None,
         nutcracker=install.find("nutcracker"),
         envoy=envoy,
         haproxy=install.find("haproxy"),
