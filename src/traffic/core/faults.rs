@@ -326,6 +326,7 @@ impl Core {
         self.counters.leased = self.leased() as u64;
         self.gauge_nodes();
         self.pace_keys();
+        self.count_slow();
     }
 
     /// The nodes' gauges as they are now.

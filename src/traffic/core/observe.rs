@@ -5,7 +5,8 @@
 //!  reply: node's part ≥ threshold, or any is remembered ───────────┴► looked at ─► slow? ─► the flush begins ─► Journal
 //! ```
 //! A usual request pays for it with two compares: [`Watch::any`] when it is taken, [`Watch::slow_us`] when its reply
-//! comes. Bounded by [`HELD`] and [`WAITING`]. Pure.
+//! comes. Bounded by [`HELD`], [`WAITING`] and [`NOTED`]: when the nodes are so busy that every request is slow, writing that down
+//! must not make it slower. Pure.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -28,6 +29,9 @@ const HELD: usize = 1_024;
 /// Slow requests that wait for the flush.
 const WAITING: usize = 256;
 
+/// Slow requests that are written down between two ticks, at least; more if more of them are kept. The others are counted.
+const NOTED: usize = 256;
+
 /// A request that was held back for less is not remembered for the slow log, µs.
 const WORTH_US: u64 = 1_000;
 
@@ -45,6 +49,9 @@ pub(super) struct Watch {
     held: VecDeque<(ClientKey, u32, u64)>,
     /// Slow requests that wait for the flush, each with the time at which its reply came.
     waiting: Vec<(Slow, u64)>,
+    /// Slow requests since the last tick: written down, and only counted.
+    noted: usize,
+    counted: u64,
 }
 
 impl Watch {
@@ -176,6 +183,15 @@ impl Core {
         (self.zero + Duration::from_micros(self.now_us)).as_secs()
     }
 
+    /// Tells of the slow requests that were only counted since the last tick.
+    pub(super) fn count_slow(&mut self) {
+        self.watch.noted = 0;
+        let counted = std::mem::take(&mut self.watch.counted);
+        if counted > 0 {
+            self.journal.slow().pass(counted);
+        }
+    }
+
     /// A request of `row` was taken while there was a reason to watch.
     #[cold]
     pub(super) fn watched(&mut self, key: ClientKey, request: Request<'_>, row: &Row) {
@@ -264,6 +280,11 @@ impl Core {
     }
 
     fn note_slow(&mut self, id: PipeId, key: ClientKey, us: u64, node_us: u64) {
+        if self.watch.noted >= self.settings.slow.max_len.max(NOTED) {
+            self.watch.counted += 1;
+            return;
+        }
+        self.watch.noted += 1;
         let Some(record) = self.client(key).map(|client| Arc::clone(&client.record)) else { return };
         let pipe = &self.pipes[id.index()];
         let Some((_, kept)) = pipe.front() else { return };

@@ -9,6 +9,7 @@
 //! high. Counts fade with a half-life of [`HALF_LIFE_S`], so that hot means hot now. Bounded by [`HOT`] and [`BIG`] keys, of each
 //! at most [`SHOWN`] bytes. Pure: time comes in.
 
+use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys that a sketch holds.
@@ -54,7 +55,7 @@ impl Big {
     /// A value of `key`.
     #[must_use]
     pub fn new(key: &[u8], bytes: u64, command: &str, written: bool, at_s: u64) -> Self {
-        Self { hash: xxh3_64(key), key: shown(key), bytes, command: command.to_owned(), written, at_s }
+        Self { hash: xxh3_64(key), key: shown(key).to_vec(), bytes, command: command.to_owned(), written, at_s }
     }
 }
 
@@ -71,6 +72,11 @@ pub struct Large {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Keys {
     hot: Vec<Hot>,
+    /// Where in `hot` the key with this hash is.
+    places: FxHashMap<u64, usize>,
+    /// The lowest count when it was looked for last, and from where on others may still have it.
+    lowest: f64,
+    from: usize,
     big: Vec<Big>,
     /// All requests that the samples stand for, faded.
     total: f64,
@@ -92,13 +98,36 @@ impl Keys {
     /// It had this key.
     pub fn asked(&mut self, key: &[u8], weight: f64) {
         let hash = xxh3_64(key);
-        if let Some(hot) = self.hot.iter_mut().find(|hot| hot.hash == hash) {
-            hot.count += weight;
+        if let Some(place) = self.places.get(&hash) {
+            self.hot[*place].count += weight;
         } else if self.hot.len() < HOT {
-            self.hot.push(Hot { hash, key: shown(key), count: weight, error: 0.0 });
-        } else if let Some(rarest) = self.hot.iter_mut().min_by(|one, other| one.count.total_cmp(&other.count)) {
-            *rarest = Hot { hash, key: shown(key), count: rarest.count + weight, error: rarest.count };
+            self.places.insert(hash, self.hot.len());
+            self.hot.push(Hot { hash, key: shown(key).to_vec(), count: weight, error: 0.0 });
+        } else {
+            let place = self.rarest();
+            let hot = &mut self.hot[place];
+            self.places.remove(&hot.hash);
+            self.places.insert(hash, place);
+            (hot.hash, hot.error) = (hash, hot.count);
+            hot.count += weight;
+            hot.key.clear();
+            hot.key.extend_from_slice(shown(key));
         }
+    }
+
+    /// Where the rarest key is. Counts only grow, so whoever still has the lowest one stands behind the last that had it:
+    /// among many rare keys, the usual case, the next place.
+    fn rarest(&mut self) -> usize {
+        let has_lowest = |from: usize, lowest: f64| self.hot[from..].iter().position(|hot| hot.count <= lowest);
+        let place = match has_lowest(self.from, self.lowest) {
+            Some(ahead) => self.from + ahead,
+            None => {
+                self.lowest = self.hot.iter().map(|hot| hot.count).fold(f64::INFINITY, f64::min);
+                has_lowest(0, self.lowest).unwrap_or(0)
+            }
+        };
+        self.from = place + 1;
+        place
     }
 
     /// A big value passed.
@@ -133,17 +162,23 @@ impl Keys {
             hot.error *= factor;
         }
         self.hot.retain(|hot| hot.count >= FADED);
+        self.places = self.hot.iter().enumerate().map(|(place, hot)| (hot.hash, place)).collect();
+        (self.lowest, self.from) = (0.0, 0);
     }
 
     /// Adds what another worker saw.
     pub fn add(&mut self, other: &Self) {
         for theirs in &other.hot {
-            match self.hot.iter_mut().find(|hot| hot.hash == theirs.hash) {
-                Some(hot) => {
+            match self.places.get(&theirs.hash) {
+                Some(place) => {
+                    let hot = &mut self.hot[*place];
                     hot.count += theirs.count;
                     hot.error += theirs.error;
                 }
-                None => self.hot.push(theirs.clone()),
+                None => {
+                    self.places.insert(theirs.hash, self.hot.len());
+                    self.hot.push(theirs.clone());
+                }
             }
         }
         other.big.iter().for_each(|big| self.keep(big.clone()));
@@ -187,8 +222,8 @@ impl Keys {
     }
 }
 
-fn shown(key: &[u8]) -> Vec<u8> {
-    key.iter().take(SHOWN).copied().collect()
+fn shown(key: &[u8]) -> &[u8] {
+    &key[..key.len().min(SHOWN)]
 }
 
 #[cfg(test)]
@@ -220,6 +255,28 @@ mod tests {
         assert_eq!((keys.hot.len(), keys.samples), (HOT, 60_000));
         keys.fade(3_600.0);
         assert!(keys.hottest(9).is_empty());
+    }
+
+    #[test]
+    fn the_one_that_makes_room_is_always_a_rarest_one() {
+        let mut keys = Keys::default();
+        let mut rng = fastrand::Rng::with_seed(11);
+        for turn in 0..20_000 {
+            let before: Vec<f64> = keys.hot.iter().map(|hot| hot.count).collect();
+            let known = keys.places.len();
+            let key = rng.u32(..if turn % 3 == 0 { 10 } else { 2_000 }).to_be_bytes();
+            let is_new = !keys.hot.iter().any(|hot| hot.key == key);
+            keys.asked(&key, [1.0, 2.5][turn % 2]);
+            if is_new && known == HOT {
+                let came = keys.hot.iter().find(|hot| hot.key == key).unwrap();
+                assert_eq!(came.error, before.iter().copied().fold(f64::INFINITY, f64::min));
+            }
+            if turn % 1_000 == 999 {
+                keys.fade(20.0);
+            }
+            assert!(keys.hot.iter().enumerate().all(|(place, hot)| keys.places[&hot.hash] == place));
+            assert_eq!(keys.places.len(), keys.hot.len());
+        }
     }
 
     #[test]

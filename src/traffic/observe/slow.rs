@@ -1,7 +1,7 @@
 //! The log of slow requests, of all workers together.
 //!
 //! A request is slow when what Circlet held it back and what its node took reach `slowlog.slower_than`. The newest
-//! `slowlog.max_len` are kept; numbers go on over SLOWLOG RESET, as in Redis. Pure.
+//! `slowlog.max_len` are kept; numbers go on over SLOWLOG RESET, as in Redis, and over those that were only counted. Pure.
 
 use std::collections::VecDeque;
 
@@ -61,12 +61,17 @@ impl SlowLog {
         self.cut();
     }
 
+    /// As many were slow and are not written down: their numbers are passed over.
+    pub fn pass(&mut self, count: u64) {
+        self.next_id += count;
+    }
+
     fn cut(&mut self) {
         let too_many = self.entries.len().saturating_sub(self.max_len);
         self.entries.drain(..too_many);
     }
 
-    /// How many there were so far, those forgotten included.
+    /// How many there were so far, those included that are forgotten or were only counted.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.next_id
@@ -117,6 +122,9 @@ mod tests {
         log.reset();
         log.push(slow(20));
         assert_eq!(log.newest(usize::MAX).map(|(id, slow)| (*id, slow.parts())).next().unwrap().0, 5);
+        log.pass(7);
+        log.push(slow(20));
+        assert_eq!((log.newest(1).next().unwrap().0, log.seen()), (13, 14));
         assert_eq!(slow(20).parts(), "... (node a: 15 us, circlet: 5 us)");
         let mut off = SlowLog::new(0);
         off.push(slow(20));

@@ -1,4 +1,4 @@
-//! Slow requests: which are logged, and how their time is shared out.
+//! Slow requests: which are logged, how their time is shared out, and what becomes of them when everything is slow.
 
 use super::*;
 
@@ -69,4 +69,44 @@ fn a_split_request_is_slow_once_as_its_last_part() {
     world.node_says(0, "*1\r\n$-1\r\n");
     world.core.log_slow();
     assert_eq!(slow_log(&world), [(30_000, format!("MGET {} ... (node a: 30000 us, circlet: 0 us)", names[0]))]);
+}
+
+#[test]
+fn when_everything_is_slow_some_are_written_down_and_all_are_counted() {
+    let mut world = World::new(settings());
+    let key = world.client();
+    let mut now_us = 0;
+    let mut all_slow = |world: &mut World, count: usize| {
+        world.say(key, &"GET k\r\n".repeat(count));
+        now_us += 10_000;
+        world.core.set_now(now_us);
+        let node = world.owner("k");
+        world.node_says(node, &"$-1\r\n".repeat(count));
+        world.core.log_slow();
+    };
+    all_slow(&mut world, 300);
+    // The newest of the 256 that are written down at least between two ticks, of which 128 are kept.
+    let ids = |world: &World| world.core.journal.slow().newest(usize::MAX).map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(ids(&world), (128..256).rev().collect::<Vec<_>>());
+    world.core.tick();
+    assert_eq!(world.core.journal.slow().seen(), 300);
+    // Their numbers go on behind those that were only counted.
+    all_slow(&mut world, 1);
+    assert_eq!(ids(&world)[..2], [300, 255]);
+}
+
+#[test]
+fn who_keeps_many_slow_requests_gets_them_all() {
+    let mut settings = settings();
+    settings.slow.max_len = 1_000;
+    let mut world = World::new(settings);
+    let key = world.client();
+    world.say(key, &"GET k\r\n".repeat(1_000));
+    world.core.set_now(10_000);
+    let node = world.owner("k");
+    world.node_says(node, &"$-1\r\n".repeat(1_000));
+    world.core.log_slow();
+    world.core.tick();
+    assert_eq!(slow_log(&world).len(), 1_000);
+    assert_eq!(world.core.journal.slow().seen(), 1_000);
 }
