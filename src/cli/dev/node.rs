@@ -162,10 +162,12 @@ async fn ask(port: u16) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_program_must_be_a_file_that_runs() {
-        let dir = env::temp_dir().join(format!("circlet-path-{}", std::process::id()));
+        let scratch = Scratch::new("path");
+        let dir = scratch.path().to_owned();
         let (plain, good) = (dir.join("plain"), dir.join("good"));
         for dir in [&plain, &good] {
             fs::create_dir_all(dir).unwrap();
@@ -174,8 +176,7 @@ mod tests {
         fs::write(plain.join("redis-server"), "").unwrap();
         fs::write(good.join("valkey-server"), "").unwrap();
         fs::set_permissions(good.join("valkey-server"), fs::Permissions::from_mode(0o755)).unwrap();
-        let found = find_in(&[dir.clone(), plain, good.clone()]);
-        fs::remove_dir_all(dir).unwrap();
+        let found = find_in(&[dir, plain, good.clone()]);
         assert_eq!(found, Some(good.join("valkey-server")));
     }
 

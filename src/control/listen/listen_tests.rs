@@ -4,22 +4,14 @@ use std::{
     fs,
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use super::*;
-use crate::traffic::route::Address;
+use crate::{scratch::Scratch, traffic::route::Address};
 
 fn tcp(host: &str, port: u16) -> Address {
     Address::Tcp { host: host.to_owned(), port }
-}
-
-/// A path that no other test uses, short enough for a socket.
-fn scratch(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("circlet-{}-{name}", std::process::id()));
-    let _ = fs::remove_file(&path);
-    path
 }
 
 fn port_of(door: &Door) -> u16 {
@@ -58,7 +50,8 @@ fn a_host_name_is_resolved() {
 
 #[test]
 fn a_socket_file_has_its_mode_and_goes_with_its_door() {
-    let path = scratch("mode.sock");
+    let dir = Scratch::new("door-mode");
+    let path = dir.path().join("mode.sock");
     let doors = bind(&Address::Unix(path.clone()), 0o600).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(doors);
@@ -67,7 +60,8 @@ fn a_socket_file_has_its_mode_and_goes_with_its_door() {
 
 #[test]
 fn a_stale_socket_is_replaced_a_living_one_is_not() {
-    let path = scratch("stale.sock");
+    let dir = Scratch::new("door-stale");
+    let path = dir.path().join("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "the standard library leaves the file behind");
     let living = bind(&Address::Unix(path.clone()), 0o660).unwrap();
@@ -78,28 +72,29 @@ fn a_stale_socket_is_replaced_a_living_one_is_not() {
 
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
-    let path = scratch("plain.txt");
+    let dir = Scratch::new("door-plain");
+    let path = dir.path().join("plain.txt");
     fs::write(&path, "precious").unwrap();
     let error = bind(&Address::Unix(path.clone()), 0o660).unwrap_err();
     assert!(matches!(error.reason, Reason::NoSocket), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"precious");
-    fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn a_socket_that_somebody_else_made_meanwhile_is_not_removed() {
-    let path = scratch("swapped.sock");
+    let dir = Scratch::new("door-swapped");
+    let path = dir.path().join("swapped.sock");
     let doors = bind(&Address::Unix(path.clone()), 0o660).unwrap();
     fs::remove_file(&path).unwrap();
     let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
     drop(doors);
     assert!(path.exists());
-    fs::remove_file(path).unwrap();
 }
 
 #[tokio::test]
 async fn accepted_sockets_are_handed_on_with_their_local_address() {
-    let path = scratch("accept.sock");
+    let dir = Scratch::new("door-accept");
+    let path = dir.path().join("accept.sock");
     let mut doors = bind(&tcp("127.0.0.1", 0), 0).unwrap();
     doors.extend(bind(&tcp("0.0.0.0", 0), 0).unwrap());
     doors.extend(bind(&Address::Unix(path.clone()), 0o660).unwrap());
