@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use redis_protocol::resp2::{decode, types::OwnedFrame};
+use redis_protocol::resp2::{decode::decode, types::OwnedFrame};
 
 use crate::traffic::{
-    resp::{Limits, ReplyScanner, encode},
+    resp::{Frames, Limits, NoReply, encode},
     route::Address,
 };
 
@@ -91,23 +91,21 @@ impl Remote {
 
     fn exchange(&mut self, request: &[u8]) -> io::Result<OwnedFrame> {
         self.socket.write_all(request)?;
-        let (mut scanner, limits) = (ReplyScanner::new(), Limits::default());
-        let mut reply = Vec::new();
+        let mut frames = Frames::new(Limits::default().max_nesting, MAX_REPLY);
         let mut chunk = vec![0; 64 << 10];
-        loop {
+        let reply = loop {
             let count = self.socket.read(&mut chunk).map_err(|error| silent(error, self.patience))?;
             if count == 0 {
                 return Err(io::Error::other("it closed the connection"));
             }
-            let begin = reply.len();
-            reply.extend(chunk.iter().take(count));
-            match scanner.scan(&reply[begin..], &limits) {
-                Ok(Some(_)) => break,
-                Ok(None) if reply.len() <= MAX_REPLY => {}
-                Ok(None) | Err(_) => return Err(io::Error::other(NO_REPLY)),
+            frames.room().extend_from_slice(&chunk[..count]);
+            match frames.next_reply() {
+                Ok(Some(reply)) => break reply,
+                Ok(None) => {}
+                Err(NoReply) => return Err(io::Error::other(NO_REPLY)),
             }
-        }
-        match decode::decode(&reply) {
+        };
+        match decode(&reply) {
             Ok(Some((frame, _))) => Ok(frame),
             Ok(None) | Err(_) => Err(io::Error::other(NO_REPLY)),
         }

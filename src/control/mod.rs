@@ -16,7 +16,6 @@
 
 pub mod admin;
 pub mod file_limit;
-mod frames;
 pub mod listen;
 pub mod live;
 pub mod lock;

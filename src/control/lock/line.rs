@@ -29,15 +29,14 @@ use super::{
 };
 use crate::{
     control::{
-        frames::Frames,
         live::Live,
         probe::{
             backoff::Backoff,
-            conversation::{Conversation, Socket, Trouble},
+            conversation::{Conversation, Socket, Trouble, decode},
             known::field,
         },
     },
-    traffic::route::Node,
+    traffic::{resp::Frames, route::Node},
 };
 
 /// Pauses between tries to reach a node.
@@ -270,7 +269,8 @@ impl Carrier<'_> {
 
     /// Gives every whole answer to whom it belongs.
     fn answers(&mut self, wire: &Wire) -> Result<(), Trouble> {
-        while let Some(frame) = self.frames.next()? {
+        while let Some(reply) = self.frames.next_reply()? {
+            let frame = decode(&reply)?;
             let Some(Flight { what, sent }) = wire.next() else { return Err(Trouble::Garbage) };
             match what {
                 What::Script { ticket, script, again } => {

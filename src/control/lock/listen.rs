@@ -30,7 +30,7 @@ use super::{
 use crate::{
     control::probe::{
         backoff::Backoff,
-        conversation::{Conversation, Trouble},
+        conversation::{Conversation, Trouble, decode},
     },
     traffic::{lock::LockName, resp::encode},
 };
@@ -124,8 +124,8 @@ impl Ear {
                         return Err(Trouble::Closed);
                     }
                     heard = Instant::now();
-                    while let Some(frame) = frames.next()? {
-                        self.hear(frame)?;
+                    while let Some(reply) = frames.next_reply()? {
+                        self.hear(decode(&reply)?)?;
                     }
                 }
                 count = write.write(&sending), if !sending.is_empty() => sending.advance(count.map_err(Trouble::Io)?),

@@ -1,12 +1,16 @@
 //! A control connection to a node: one question, one answer.
 //!
-//! RESP2, because every node speaks it. The end of a reply is found by the data plane's scanner, which bounds depth and
-//! size; only then does redis-protocol make values of it. Every step has a time limit; after any trouble the connection is
+//! RESP2, because every node speaks it. A reply is cut out by [`Frames`], which bounds depth and size; only then does
+//! redis-protocol make values of it. Every step has a time limit; after any trouble the connection is
 //! not used again. Io.
 
 use std::{fmt, io, time::Duration};
 
-use redis_protocol::resp2::{decode, types::OwnedFrame};
+use bytes::Bytes;
+use redis_protocol::resp2::{
+    decode::{decode as decode_owned, decode_bytes},
+    types::{BytesFrame, OwnedFrame},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream, lookup_host},
@@ -14,7 +18,7 @@ use tokio::{
 };
 
 use crate::traffic::{
-    resp::{Limits, ReplyScanner, encode},
+    resp::{Frames, NoReply, encode},
     route::{Address, Node},
 };
 
@@ -22,8 +26,6 @@ use crate::traffic::{
 const MAX_REPLY: usize = 16 << 20;
 /// Deepest reply: COMMAND of Redis 7 needs 7.
 const MAX_NESTING: usize = 16;
-/// Bytes read at a time.
-const CHUNK: usize = 16 << 10;
 
 /// Why a conversation ended. Its Display is the reason in a node's log line.
 #[derive(Debug)]
@@ -56,6 +58,23 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl From<NoReply> for Trouble {
+    fn from(_: NoReply) -> Self {
+        Self::Garbage
+    }
+}
+
+/// The value of one whole reply.
+///
+/// # Errors
+/// It is none.
+pub(in crate::control) fn decode(reply: &Bytes) -> Result<BytesFrame, Trouble> {
+    match decode_bytes(reply) {
+        Ok(Some((frame, _))) => Ok(frame),
+        Ok(None) | Err(_) => Err(Trouble::Garbage),
+    }
+}
+
 /// A socket of either kind.
 pub(in crate::control) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
@@ -63,7 +82,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 /// An open, authenticated control connection.
 pub(in crate::control) struct Conversation {
     socket: Box<dyn Socket>,
-    limits: Limits,
     answer_time: Duration,
 }
 
@@ -76,8 +94,7 @@ impl Conversation {
     ) -> Result<Self, Trouble> {
         let socket = timeout(connect_time, connect(&node.address)).await;
         let socket = socket.map_err(|_: Elapsed| Trouble::Timeout(connect_time))??;
-        let limits = Limits { max_nesting: MAX_NESTING, ..Limits::default() };
-        let mut conversation = Self { socket, limits, answer_time };
+        let mut conversation = Self { socket, answer_time };
         conversation.authenticate(node).await?;
         Ok(conversation)
     }
@@ -92,7 +109,7 @@ impl Conversation {
     }
 
     /// Sends `words` and gives the node's whole reply.
-    pub(in crate::control) async fn ask(&mut self, words: &[&str]) -> Result<Vec<u8>, Trouble> {
+    pub(in crate::control) async fn ask(&mut self, words: &[&str]) -> Result<Bytes, Trouble> {
         let limit = self.answer_time;
         timeout(limit, self.exchange(words)).await.map_err(|_: Elapsed| Trouble::Timeout(limit))?
     }
@@ -104,7 +121,7 @@ impl Conversation {
         index: usize,
     ) -> Result<Result<String, String>, Trouble> {
         let reply = self.ask(words).await?;
-        match decode::decode(&reply) {
+        match decode_owned(&reply) {
             Ok(Some((OwnedFrame::Array(mut items), _))) if index < items.len() => Ok(text(items.swap_remove(index))),
             Ok(Some((frame, _))) => Ok(text(frame)),
             Ok(None) | Err(_) => Err(Trouble::Garbage),
@@ -129,26 +146,23 @@ impl Conversation {
         }
     }
 
-    async fn exchange(&mut self, words: &[&str]) -> Result<Vec<u8>, Trouble> {
+    async fn exchange(&mut self, words: &[&str]) -> Result<Bytes, Trouble> {
         let mut request = Vec::new();
         encode::array_header(&mut request, words.len());
         for word in words {
             encode::bulk(&mut request, word.as_bytes());
         }
         self.socket.write_all(&request).await.map_err(Trouble::Io)?;
-        let mut scanner = ReplyScanner::new();
-        let mut reply = Vec::new();
+        let mut frames = Frames::new(MAX_NESTING, MAX_REPLY);
         loop {
-            let begin = reply.len();
-            reply.reserve(CHUNK);
-            if self.socket.read_buf(&mut reply).await.map_err(Trouble::Io)? == 0 {
+            if self.socket.read_buf(frames.room()).await.map_err(Trouble::Io)? == 0 {
                 return Err(Trouble::Closed);
             }
-            match scanner.scan(&reply[begin..], &self.limits) {
-                Ok(Some(end)) if begin + end == reply.len() => return Ok(reply),
-                Ok(None) if reply.len() <= MAX_REPLY => {}
-                // Bytes behind the reply, a reply too long, or no reply at all.
-                Ok(_) | Err(_) => return Err(Trouble::Garbage),
+            match frames.next_reply()? {
+                Some(reply) if frames.is_empty() => return Ok(reply),
+                // Nobody asked for what comes behind it.
+                Some(_) => return Err(Trouble::Garbage),
+                None => {}
             }
         }
     }

@@ -386,7 +386,8 @@ impl Visit<'_> {
     async fn ask_all(&self, conversation: &mut Conversation) -> Result<Identity, Trouble> {
         let identity = Identity::ask(conversation).await?;
         let databases = conversation.text_of(&["CONFIG", "GET", "databases"], 1).await?.ok();
-        let commands = Some(conversation.ask(&["COMMAND"]).await?).filter(|reply| reply.starts_with(b"*"));
+        let commands = conversation.ask(&["COMMAND"]).await?;
+        let commands = commands.starts_with(b"*").then(|| commands.to_vec());
         if commands.is_none() {
             let node = &self.node.name;
             tracing::info!(%node, "node does not tell its commands; those of Redis and Valkey are assumed");

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `limits` (what a peer may send), `request` (the clients' side), `inline` (requests typed by hand),
 //! `head`, `reply` and `elements` (the nodes' side), `encode` (what Circlet answers itself); `length` is the number
-//! in a header, for both sides.
+//! in a header, for both sides. `frames` keeps whole replies, for whoever asks for himself.
 //!
 //! ```text
 //! client --bytes--> request::Scanner --Arg ranges--> command, route --same bytes--> node
@@ -17,6 +17,7 @@
 pub mod elements;
 pub mod encode;
 mod fields;
+mod frames;
 pub mod fuzz;
 mod head;
 pub mod inline;
@@ -27,6 +28,7 @@ pub mod request;
 
 pub use elements::Elements;
 pub use fields::Fields;
+pub use frames::{Frames, NoReply};
 pub use head::FramingError;
 pub use limits::Limits;
 pub use reply::ReplyScanner;

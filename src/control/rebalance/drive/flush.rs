@@ -59,7 +59,7 @@ impl Driver {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let reply = conversation.ask(&words).await.map_err(|trouble| down(trouble.to_string()))?;
             if reply.starts_with(b"-") {
-                return Err(reply);
+                return Err(reply.to_vec());
             }
         }
         Ok(())

@@ -24,11 +24,8 @@ use tokio::{
 
 use super::request::command;
 use crate::{
-    control::{
-        frames::{Frames, decode},
-        probe::conversation::{Socket, Trouble, connect},
-    },
-    traffic::route::Node,
+    control::probe::conversation::{Socket, Trouble, connect, decode},
+    traffic::{resp::Frames, route::Node},
 };
 
 /// Questions under way on one line.
@@ -160,7 +157,7 @@ async fn listen(mut socket: ReadHalf<Box<dyn Socket>>, mut waiting: mpsc::Receiv
 
 async fn frame(socket: &mut ReadHalf<Box<dyn Socket>>, frames: &mut Frames) -> Option<Bytes> {
     loop {
-        if let Some(frame) = frames.next_bytes().ok()? {
+        if let Some(frame) = frames.next_reply().ok()? {
             return Some(frame);
         }
         if socket.read_buf(frames.room()).await.ok()? == 0 {

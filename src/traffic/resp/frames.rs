@@ -1,20 +1,24 @@
-//! Bytes of a node on a control connection, cut into replies.
+//! Bytes of a connection on which whole replies are wanted, cut into replies.
 //!
-//! The end of a reply is found by the data plane's scanner, which goes on where it stopped; only then is it decoded, by whoever
-//! wants its value. Bounded by the depth and the size that its owner allows. Pure.
+//! For whoever asks and waits: control connections, the operator's subcommands. What passes through pipes is not kept whole.
+//! The scanner goes on where it stopped; turning a reply into a value is up to whoever wants it. Bounded by the depth and the
+//! size that its owner allows. Pure.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use bytes::{Bytes, BytesMut};
-use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
 
-use super::probe::conversation::Trouble;
-use crate::traffic::resp::{Limits, ReplyScanner};
+use super::{Limits, ReplyScanner};
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
+/// What came is no RESP, nested too deep, or longer than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoReply;
+
 /// What has been read and not been taken.
 #[derive(Debug)]
-pub(in crate::control) struct Frames {
+pub struct Frames {
     buf: BytesMut,
     scanner: ReplyScanner,
     /// Bytes of `buf` that the scanner has seen.
@@ -26,25 +30,32 @@ pub(in crate::control) struct Frames {
 
 impl Frames {
     /// For replies nested so deep, of so many bytes.
-    pub(in crate::control) fn new(max_nesting: usize, most: usize) -> Self {
+    #[must_use]
+    pub fn new(max_nesting: usize, most: usize) -> Self {
         let limits = Limits { max_nesting, ..Limits::default() };
         Self { buf: BytesMut::new(), scanner: ReplyScanner::new(), seen: 0, limits, most }
     }
 
     /// Where more is read to.
-    pub(in crate::control) fn room(&mut self) -> &mut BytesMut {
+    pub fn room(&mut self) -> &mut BytesMut {
         self.buf.reserve(CHUNK);
         &mut self.buf
     }
 
-    /// The next whole reply, as it came.
+    /// Whether nothing has come behind the last reply that was taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// The next whole reply, as it came; `None`: more must be read.
     ///
     /// # Errors
     /// It is no RESP, or longer than allowed.
-    pub(in crate::control) fn next_bytes(&mut self) -> Result<Option<Bytes>, Trouble> {
+    pub fn next_reply(&mut self) -> Result<Option<Bytes>, NoReply> {
         if self.seen < self.buf.len() {
             match self.scanner.scan(&self.buf[self.seen..], &self.limits) {
-                Err(_) => return Err(Trouble::Garbage),
+                Err(_) => return Err(NoReply),
                 Ok(None) => self.seen = self.buf.len(),
                 Ok(Some(end)) => {
                     let bytes = self.buf.split_to(self.seen + end).freeze();
@@ -53,26 +64,7 @@ impl Frames {
                 }
             }
         }
-        if self.buf.len() > self.most { Err(Trouble::Garbage) } else { Ok(None) }
-    }
-
-    /// The next whole reply.
-    ///
-    /// # Errors
-    /// As [`Frames::next_bytes`].
-    pub(in crate::control) fn next(&mut self) -> Result<Option<BytesFrame>, Trouble> {
-        self.next_bytes()?.map(|bytes| decode(&bytes)).transpose()
-    }
-}
-
-/// The value of one whole reply.
-///
-/// # Errors
-/// It is none.
-pub(in crate::control) fn decode(bytes: &Bytes) -> Result<BytesFrame, Trouble> {
-    match decode_bytes(bytes) {
-        Ok(Some((frame, _))) => Ok(frame),
-        Ok(None) | Err(_) => Err(Trouble::Garbage),
+        if self.buf.len() > self.most { Err(NoReply) } else { Ok(None) }
     }
 }
 
@@ -88,11 +80,12 @@ mod tests {
             let (mut frames, mut found) = (Frames::new(4, 1_000), Vec::new());
             for piece in whole.chunks(size) {
                 frames.room().extend_from_slice(piece);
-                while let Some(reply) = frames.next_bytes().unwrap() {
+                while let Some(reply) = frames.next_reply().unwrap() {
                     found.push(reply);
                 }
             }
             assert_eq!(found, replies, "{size}");
+            assert!(frames.is_empty());
         }
     }
 
@@ -101,10 +94,18 @@ mod tests {
         for (bytes, fits) in [(&b"$9\r\n12345"[..], true), (b"$9\r\n1234567", false), (b"?\r\n", false)] {
             let mut frames = Frames::new(1, 10);
             frames.room().extend_from_slice(bytes);
-            assert_eq!(frames.next_bytes().is_ok(), fits, "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(frames.next_reply().is_ok(), fits, "{}", String::from_utf8_lossy(bytes));
         }
         let mut frames = Frames::new(1, 100);
         frames.room().extend_from_slice(b"*1\r\n*1\r\n*1\r\n:1\r\n");
-        assert!(frames.next().is_err());
+        assert!(frames.next_reply().is_err());
+    }
+
+    #[test]
+    fn what_comes_behind_a_reply_is_seen() {
+        let mut frames = Frames::new(1, 100);
+        frames.room().extend_from_slice(b"+OK\r\n+");
+        assert_eq!(frames.next_reply().unwrap().unwrap(), &b"+OK\r\n"[..]);
+        assert!(!frames.is_empty());
     }
 }
