@@ -75,5 +75,6 @@ bench-lock: ## locks beside libraries that do Redlock themselves, which it insta
 
 compare: ## Circlet beside other proxies over the same nodes; installs them
 	@.ci/need cargo cc redis-server redis-cli redis-benchmark python3
-	cargo build --release --locked --bin circlet --example floor
+	cargo build --release --locked
+	cargo build --release --locked --example floor
 	python3 benches/compare/compare.py $(ARGS)

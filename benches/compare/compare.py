@@ -2,9 +2,9 @@
 """Measures Circlet beside other proxies, how its cost grows, and what memory it takes.
 
 Without a mode: Circlet, the floor (floor.rs), nutcracker, Envoy and HAProxy (TCP) over the same three redis-servers, one
-worker each, every run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this one run. Then
-pub/sub, beside a redis-server. `--growth` and `--memory` measure Circlet alone; `--all` does everything. Everything listens on loopback and is ended
-with the script.
+worker each, every run interleaved with the others'; the proxy's own CPU time per request decides, as ratios within this
+one run. Then pub/sub, beside a redis-server. `--growth` and `--memory` measure Circlet alone; `--all` does everything.
+Everything listens on loopback and is ended with the script.
 
 Only compare figures of one run: on another machine, or beside other load, all of them change.
 """

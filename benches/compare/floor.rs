@@ -1,15 +1,17 @@
-//! The least that a proxy between these clients and nodes can take: a yardstick for `make compare`, no proxy.
+//! The plainest proxy that shares connections to the nodes: a yardstick for `make compare`, of no other use.
 //!
 //! ```text
 //!  wake-up ─► read all who wrote, once each ─► cut requests, each to one node, M… to all ─► one write per node
 //!                                            └► cut replies, each to the client that asked ─► one write per client
 //! ```
-//! It makes the system calls that nobody can leave out who has one connection to each client and each node, and does as
-//! little as can be between them: nothing is checked, nodes are told apart by the last letter of a key, replies come in the
-//! order of the nodes and not of the requests, nothing is timed, counted, or survives a failure. A reply waits for the
-//! others of its pipeline, as Circlet's do. What this takes beyond a goal, Circlet cannot save.
+//! Between its system calls it does as little as can be: nothing is checked, nodes are told apart by the last letter of a
+//! key, replies come in the order of the nodes and not of the requests, nothing is timed, counted, or survives a failure. A
+//! reply waits for the others of its pipeline, as Circlet's do. What this takes beyond a goal is the kernel's, and more work
+//! between the calls does not save it; only fewer calls would, and how many there are depends on how much each wake-up finds.
+//! Large values are copied, so for these others may take less.
 //!
-//! `floor PORT NODE_PORT...` serves on loopback until it is killed; it ends at the first thing that it does not know.
+//! `floor PORT NODE_PORT...` serves on loopback until it is killed. It understands what redis-benchmark sends for the cells of
+//! the comparison, and the replies to that.
 #![allow(clippy::unwrap_used, reason = "whatever fails makes the figures worthless: it ends")]
 
 use std::{
@@ -30,7 +32,7 @@ const NODES: usize = usize::MAX / 2;
 /// Bytes read at once: as Circlet's workers.
 const READ: usize = 64 * 1024;
 
-/// What both ends have: a socket, the begin of something, what could not be written yet.
+/// What both ends have: a socket, the begin of something, what is still to be written.
 struct Connection {
     stream: TcpStream,
     unread: Vec<u8>,

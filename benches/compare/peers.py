@@ -20,9 +20,9 @@ SYSCALL_SHARE = 0.3
 TARGETS_SAY = """\
 50 connections and 64-byte values where a row does not say otherwise; P: requests under way per connection; one worker
 each. HAProxy in TCP mode moves bytes and parses nothing, over one connection to a node per client. The floor (floor.rs)
-makes the system calls that nobody can leave out who shares connections to the nodes, and does next to nothing between
-them; where its own ratio is above a goal, too, the verdict names it: no proxy of this kind reaches that goal on this machine
-(it copies large values, so for these it is not the least)."""
+is the plainest proxy that shares connections to the nodes: one read and one write of each socket per wake-up, and next to
+nothing between them. Where it misses a goal, too, its ratio stands beside the verdict: what is missing there is the
+kernel's. It scatters as the others do, and copies large values, which Circlet does not."""
 
 RATIOS_SAY = """\
 The same as ratios, Circlet to the peer: below 1 Circlet takes less (only for req/s more is better). The last column is

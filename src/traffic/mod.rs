@@ -11,7 +11,7 @@
 //! * [`worker`]: threads, sockets, the flusher; the only part that does io.
 //! * [`core`]: a worker's state and what happens to the bytes; sans-IO.
 //! * [`client`]: a session, its ordered reply slots, the registry of all sessions.
-//! * [`resp`]: request and reply scanners, encoding.
+//! * [`resp`]: request and reply scanners, encoding; whole replies, for `control` and `cli`.
 //! * [`command`]: the table of all commands.
 //! * [`route`]: hash tag, hash, ring, topology.
 //! * [`pipe`]: connections to nodes and what is in flight on them.

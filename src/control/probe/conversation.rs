@@ -7,10 +7,7 @@
 use std::{fmt, io, time::Duration};
 
 use bytes::Bytes;
-use redis_protocol::resp2::{
-    decode::{decode as decode_owned, decode_bytes},
-    types::{BytesFrame, OwnedFrame},
-};
+use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream, lookup_host},
@@ -121,11 +118,10 @@ impl Conversation {
         index: usize,
     ) -> Result<Result<String, String>, Trouble> {
         let reply = self.ask(words).await?;
-        match decode_owned(&reply) {
-            Ok(Some((OwnedFrame::Array(mut items), _))) if index < items.len() => Ok(text(items.swap_remove(index))),
-            Ok(Some((frame, _))) => Ok(text(frame)),
-            Ok(None) | Err(_) => Err(Trouble::Garbage),
-        }
+        Ok(match decode(&reply)? {
+            BytesFrame::Array(mut items) if index < items.len() => text(items.swap_remove(index)),
+            frame => text(frame),
+        })
     }
 
     /// The connection, for whoever talks otherwise from now on: no answer is under way.
@@ -190,13 +186,13 @@ pub(in crate::control) async fn connect(address: &Address) -> Result<Box<dyn Soc
 }
 
 /// A frame as text, an error frame as `Err`.
-fn text(frame: OwnedFrame) -> Result<String, String> {
+fn text(frame: BytesFrame) -> Result<String, String> {
     match frame {
-        OwnedFrame::SimpleString(bytes) | OwnedFrame::BulkString(bytes) => {
+        BytesFrame::SimpleString(bytes) | BytesFrame::BulkString(bytes) => {
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
-        OwnedFrame::Integer(number) => Ok(number.to_string()),
-        OwnedFrame::Error(line) => Err(line),
-        OwnedFrame::Array(_) | OwnedFrame::Null => Ok(String::new()),
+        BytesFrame::Integer(number) => Ok(number.to_string()),
+        BytesFrame::Error(line) => Err(line.to_string()),
+        BytesFrame::Array(_) | BytesFrame::Null => Ok(String::new()),
     }
 }

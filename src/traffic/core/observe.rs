@@ -3,10 +3,11 @@
 //! ```text
 //!  request held back (full pipe, no connection yet) ─► remembered ─┐
 //!  reply: node's part ≥ threshold, or any is remembered ───────────┴► looked at ─► slow? ─► the flush begins ─► Journal
+//!                                                                                  └► too many: counted ─► tick ─┘
 //! ```
 //! A usual request pays for it with two compares: [`Watch::any`] when it is taken, [`Watch::slow_us`] when its reply
-//! comes. Bounded by [`HELD`], [`WAITING`] and [`NOTED`]: when the nodes are so busy that every request is slow, writing that down
-//! must not make it slower. Pure.
+//! comes. Bounded by [`HELD`], [`WAITING`] and, when nodes are so busy that every request is slow, by [`NOTED`]: writing all
+//! of them down would make it slower. Latency events, off by default, are noted each. Pure.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ const HELD: usize = 1_024;
 /// Slow requests that wait for the flush.
 const WAITING: usize = 256;
 
-/// Slow requests that are written down between two ticks, at least; more if more of them are kept. The others are counted.
+/// At most so many slow requests are written down between two ticks, or `max_len` if that is more; the others are counted.
 const NOTED: usize = 256;
 
 /// A request that was held back for less is not remembered for the slow log, µs.
@@ -280,14 +281,14 @@ impl Core {
     }
 
     fn note_slow(&mut self, id: PipeId, key: ClientKey, us: u64, node_us: u64) {
+        let Some(client) = self.client(key) else { return };
+        let pipe = &self.pipes[id.index()];
+        let Some((_, kept)) = pipe.front() else { return };
         if self.watch.noted >= self.settings.slow.max_len.max(NOTED) {
             self.watch.counted += 1;
             return;
         }
-        self.watch.noted += 1;
-        let Some(record) = self.client(key).map(|client| Arc::clone(&client.record)) else { return };
-        let pipe = &self.pipes[id.index()];
-        let Some((_, kept)) = pipe.front() else { return };
+        let record = Arc::clone(&client.record);
         let slow = Slow {
             at_s: self.unix_s(),
             us,
@@ -298,6 +299,7 @@ impl Core {
             node: self.snapshot.topology.node(pipe.node).name.clone(),
             node_us,
         };
+        self.watch.noted += 1;
         if self.watch.waiting.len() < WAITING {
             self.watch.waiting.push((slow, self.now_us));
         } else {

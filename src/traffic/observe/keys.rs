@@ -69,7 +69,7 @@ pub struct Large {
 }
 
 /// What was seen of keys, by one worker or by all.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Keys {
     hot: Vec<Hot>,
     /// Where in `hot` the key with this hash is.
@@ -115,8 +115,8 @@ impl Keys {
         }
     }
 
-    /// Where the rarest key is. Counts only grow, so whoever still has the lowest one stands behind the last that had it:
-    /// among many rare keys, the usual case, the next place.
+    /// Where the rarest key is. Until [`Keys::fade`], which begins anew, counts only grow, so whoever still has the lowest one
+    /// stands behind the last that had it: among many rare keys, the usual case, in the next place.
     fn rarest(&mut self) -> usize {
         let has_lowest = |from: usize, lowest: f64| self.hot[from..].iter().position(|hot| hot.count <= lowest);
         let place = match has_lowest(self.from, self.lowest) {

@@ -5,6 +5,7 @@
 //!  reply ───► tally.answered ── node's part ≥ threshold? ──► slow log, latency events   (shared, locked for a push)
 //!  flush ───► tally.left       the parts of its time: total, node's, Circlet's own
 //!  tick ────► Journal.commands[worker]                       read by /metrics and LATENCY HISTOGRAM
+//!       └───► slow log: the number of slow requests that were too many to be written down
 //! ```
 //! [`tally`], [`histogram`]: calls, errors and times per command, owned by a worker. [`slow`], [`shown`]: slow requests and
 //! their arguments. [`error_code`]: what nodes' errors are about. [`events`], [`doctor`]: what LATENCY tells. [`chronicle`]:

@@ -1,7 +1,8 @@
 //! The log of slow requests, of all workers together.
 //!
 //! A request is slow when what Circlet held it back and what its node took reach `slowlog.slower_than`. The newest
-//! `slowlog.max_len` are kept; numbers go on over SLOWLOG RESET, as in Redis, and over those that were only counted. Pure.
+//! `slowlog.max_len` of those that were written down are kept: in a tenth of a second in which more are slow, each worker
+//! writes down the first ones and counts the others. Numbers go on over these, and over SLOWLOG RESET, as in Redis. Pure.
 
 use std::collections::VecDeque;
 

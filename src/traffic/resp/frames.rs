@@ -1,8 +1,8 @@
 //! Bytes of a connection on which whole replies are wanted, cut into replies.
 //!
-//! For whoever asks and waits: control connections, the operator's subcommands. What passes through pipes is not kept whole.
-//! The scanner goes on where it stopped; turning a reply into a value is up to whoever wants it. Bounded by the depth and the
-//! size that its owner allows. Pure.
+//! For control connections and the operator's subcommands; what passes through pipes is not kept whole. The scanner goes on
+//! where it stopped; turning a reply into a value is up to whoever wants it. Bounded by the depth and the size that its
+//! owner allows. Pure.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,7 @@ pub struct Frames {
     /// Bytes of `buf` that the scanner has seen.
     seen: usize,
     limits: Limits,
-    /// Bytes that one reply may have.
+    /// Bytes that may be there of a reply that is not whole: one whose end comes with the last read may have that many more.
     most: usize,
 }
 
@@ -51,7 +51,7 @@ impl Frames {
     /// The next whole reply, as it came; `None`: more must be read.
     ///
     /// # Errors
-    /// It is no RESP, or longer than allowed.
+    /// It is no RESP, nested too deep, or longer than allowed.
     pub fn next_reply(&mut self) -> Result<Option<Bytes>, NoReply> {
         if self.seen < self.buf.len() {
             match self.scanner.scan(&self.buf[self.seen..], &self.limits) {

@@ -85,7 +85,7 @@ fn when_everything_is_slow_some_are_written_down_and_all_are_counted() {
         world.core.log_slow();
     };
     all_slow(&mut world, 300);
-    // The newest of the 256 that are written down at least between two ticks, of which 128 are kept.
+    // Of the first 256, which are written down, the newest 128 are kept.
     let ids = |world: &World| world.core.journal.slow().newest(usize::MAX).map(|(id, _)| *id).collect::<Vec<_>>();
     assert_eq!(ids(&world), (128..256).rev().collect::<Vec<_>>());
     world.core.tick();
@@ -109,4 +109,19 @@ fn who_keeps_many_slow_requests_gets_them_all() {
     world.core.tick();
     assert_eq!(slow_log(&world).len(), 1_000);
     assert_eq!(world.core.journal.slow().seen(), 1_000);
+}
+
+#[test]
+fn clients_that_are_gone_take_no_room_from_the_others() {
+    let mut world = World::new(settings());
+    let (gone, there) = (world.client(), world.client());
+    world.say(gone, &"GET k\r\n".repeat(1_000));
+    world.say(there, "GET k\r\n");
+    world.core.drop_client(gone, Closed::ByClient);
+    world.core.set_now(10_000);
+    let node = world.owner("k");
+    world.node_says(node, &"$-1\r\n".repeat(1_001));
+    world.core.log_slow();
+    world.core.tick();
+    assert_eq!((slow_log(&world).len(), world.core.journal.slow().seen()), (1, 1));
 }
