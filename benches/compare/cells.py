@@ -1,4 +1,9 @@
-"""What is compared, and how cheap Circlet has to be there: one row per cell of the table."""
+"""What is compared, and how cheap Circlet has to be there: one row per cell of the table.
+
+The goals come from a prototype and from peers that were measured once, MGET, MSET and 1,000 connections beside foreign
+load. On the machine of RESULTS.md those of MGET and of 1,000 connections are out of reach of the plainest proxy
+(floor.rs), and that of P=1 is where it stands.
+"""
 
 from __future__ import annotations
 
