@@ -20,14 +20,14 @@ CONF = Path(__file__).parent / "conf"
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs lie; None: not there."""
+    """Where the programs lie; None: not there, or not wanted."""
 
     redis: str
     circlet: str | None
-    floor: str | None
-    nutcracker: str | None
-    envoy: str | None
-    haproxy: str | None
+    floor: str | None = None
+    nutcracker: str | None = None
+    envoy: str | None = None
+    haproxy: str | None = None
 
 
 def start_nodes(lab: Lab, redis: str, count: int, *options: str) -> list[Server]:

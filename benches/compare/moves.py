@@ -216,9 +216,7 @@ def main() -> int:
     parser.add_argument("--big-mb", type=int, default=1_024, help="megabytes of the sorted set; 0: leave it out")
     parser.add_argument("--circlet", default=str(ROOT / "target/release/circlet"), help="the program")
     options = parser.parse_args()
-    programs = Programs(
-        redis="redis-server", circlet=options.circlet, floor=None, nutcracker=None, envoy=None, haproxy=None
-    )
+    programs = Programs(redis="redis-server", circlet=options.circlet)
     print("\n".join(f"{name}: {value}" for name, value in machine.facts(ROOT).items()) + "\n")
     with Lab(ROOT / "target/compare") as lab:
         say = Table()

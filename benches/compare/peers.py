@@ -21,7 +21,7 @@ TARGETS_SAY = """\
 50 connections and 64-byte values where a row does not say otherwise; P: requests under way per connection; one worker
 each. HAProxy in TCP mode moves bytes and parses nothing, over one connection to a node per client. The floor (floor.rs)
 is the plainest proxy that shares connections to the nodes: one read and one write of each socket per wake-up, and next to
-nothing between them. Where it misses a goal, too, its ratio stands beside the verdict: what is missing there is the
+nothing between them. Where it misses a goal, too, its ratio stands beside the verdict: as far as it misses, that is the
 kernel's. It scatters as the others do, and copies large values, which Circlet does not."""
 
 RATIOS_SAY = """\

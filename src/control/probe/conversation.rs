@@ -150,16 +150,23 @@ impl Conversation {
         }
         self.socket.write_all(&request).await.map_err(Trouble::Io)?;
         let mut frames = Frames::new(MAX_NESTING, MAX_REPLY);
-        loop {
-            if self.socket.read_buf(frames.room()).await.map_err(Trouble::Io)? == 0 {
-                return Err(Trouble::Closed);
-            }
-            match frames.next_reply()? {
-                Some(reply) if frames.is_empty() => return Ok(reply),
-                // Nobody asked for what comes behind it.
-                Some(_) => return Err(Trouble::Garbage),
-                None => {}
-            }
+        let reply = read_reply(&mut self.socket, &mut frames).await?;
+        // Nobody asked for what comes behind it.
+        if frames.is_empty() { Ok(reply) } else { Err(Trouble::Garbage) }
+    }
+}
+
+/// The next whole reply; what comes behind it stays in `frames`.
+pub(in crate::control) async fn read_reply(
+    socket: &mut (impl AsyncRead + Unpin),
+    frames: &mut Frames,
+) -> Result<Bytes, Trouble> {
+    loop {
+        if let Some(reply) = frames.next_reply()? {
+            return Ok(reply);
+        }
+        if socket.read_buf(frames.room()).await.map_err(Trouble::Io)? == 0 {
+            return Err(Trouble::Closed);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `limits` (what a peer may send), `request` (the clients' side), `inline` (requests typed by hand),
 //! `head`, `reply` and `elements` (the nodes' side), `encode` (what Circlet answers itself); `length` is the number
-//! in a header, for both sides. `frames` keeps replies until they are whole: for control
-//! connections and the operator's subcommands, no request passes it.
+//! in a header, for both sides. `frames` keeps replies until they are whole, for control connections and the operator's
+//! subcommands: no request passes it.
 //!
 //! ```text
 //! client --bytes--> request::Scanner --Arg ranges--> command, route --same bytes--> node

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    io::{AsyncWriteExt, ReadHalf, WriteHalf, split},
     sync::{mpsc, oneshot},
     task::AbortHandle,
     time::{error::Elapsed, timeout},
@@ -24,7 +24,7 @@ use tokio::{
 
 use super::request::command;
 use crate::{
-    control::probe::conversation::{Socket, Trouble, connect, decode},
+    control::probe::conversation::{Socket, Trouble, connect, decode, read_reply},
     traffic::{resp::Frames, route::Node},
 };
 
@@ -149,20 +149,9 @@ async fn say(
 async fn listen(mut socket: ReadHalf<Box<dyn Socket>>, mut waiting: mpsc::Receiver<oneshot::Sender<Bytes>>) {
     let mut frames = Frames::new(MAX_NESTING, MAX_REPLY);
     while let Some(answer) = waiting.recv().await {
-        let Some(frame) = frame(&mut socket, &mut frames).await else { return };
+        let Ok(reply) = read_reply(&mut socket, &mut frames).await else { return };
         // Fails if nobody waits for it any more.
-        let _ = answer.send(frame);
-    }
-}
-
-async fn frame(socket: &mut ReadHalf<Box<dyn Socket>>, frames: &mut Frames) -> Option<Bytes> {
-    loop {
-        if let Some(frame) = frames.next_reply().ok()? {
-            return Some(frame);
-        }
-        if socket.read_buf(frames.room()).await.ok()? == 0 {
-            return None;
-        }
+        let _ = answer.send(reply);
     }
 }
 
